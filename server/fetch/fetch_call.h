@@ -1,0 +1,33 @@
+// The border between those who want a fetch (rpc/, batch, paged) and those who do it.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "http/body_io.h"
+#include "model/outcome.h"
+#include "model/request.h"
+
+namespace fetchd::server {
+
+// One fetch handed to Fetcher::Start, which shares ownership until OnDone has returned. The response goes to the sink
+// side (ResponseSink), then OnDone is called exactly once, whatever happens.
+//
+// Threads: everything virtual is called on the owner thread of the fetch's origin; an implementation that belongs to
+// another thread posts to it. Fetcher::Cancel may be called from any thread.
+class FetchCall : public ResponseSink, public std::enable_shared_from_this<FetchCall> {
+ public:
+  // Set before Fetcher::Start, read-only afterwards.
+  FetchSpec spec;
+  // Which RPC it serves, for log and metrics: "Fetch", "FetchBatch", "FetchStream", "FetchPaged".
+  std::string_view rpc = "Fetch";
+
+  // The streamed request body, or null if spec.body is the body. Owned by the implementation.
+  virtual RequestBody* request_body() { return nullptr; }
+  // Called first, on the owner thread, before any other call: make Events on this executor.
+  virtual void OnStart(Executor owner) = 0;
+  // The end. A failure with code kCancelled answers Fetcher::Cancel.
+  virtual void OnDone(Outcome outcome) = 0;
+};
+
+}  // namespace fetchd::server

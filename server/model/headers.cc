@@ -1,0 +1,56 @@
+#include "model/headers.h"
+
+#include <utility>
+
+#include "absl/strings/ascii.h"
+
+namespace fetchd::server {
+
+bool IsSecretName(std::string_view name) {
+  return name == "authorization" || name == "proxy-authorization" || name == "cookie" || name == "set-cookie" ||
+         name == "x-api-key";
+}
+
+void Headers::Add(std::string_view name, std::string_view value, bool sensitive) {
+  size_t at = text_.size();
+  text_.reserve(at + name.size() + value.size());
+  for (char c : name) text_.push_back(absl::ascii_tolower(static_cast<unsigned char>(c)));
+  std::string_view lowered(text_.data() + at, name.size());
+  sensitive = sensitive || IsSecretName(lowered);
+  text_.append(value);
+  fields_.push_back({static_cast<uint32_t>(at), static_cast<uint32_t>(name.size()),
+                     static_cast<uint32_t>(value.size()), sensitive});
+}
+
+void Headers::Clear() {
+  text_.clear();
+  fields_.clear();
+}
+
+void Headers::Reserve(size_t fields, size_t bytes) {
+  fields_.reserve(fields);
+  text_.reserve(bytes);
+}
+
+HeaderView Headers::operator[](size_t i) const {
+  const Field& f = fields_[i];
+  return {std::string_view(text_).substr(f.name, f.name_size),
+          std::string_view(text_).substr(f.name + f.name_size, f.value_size), f.sensitive};
+}
+
+std::optional<std::string_view> Headers::Find(std::string_view name) const {
+  for (HeaderView field : *this)
+    if (field.name == name) return field.value;
+  return std::nullopt;
+}
+
+void Headers::Remove(std::string_view name) {
+  if (!Has(name)) return;
+  Headers kept;
+  kept.Reserve(size(), text_.size());
+  for (HeaderView field : *this)
+    if (field.name != name) kept.Add(field.name, field.value, field.sensitive);
+  *this = std::move(kept);
+}
+
+}  // namespace fetchd::server

@@ -1,0 +1,29 @@
+// How a fetch ended.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/clock.h"
+#include "model/failure.h"
+#include "model/headers.h"
+
+namespace fetchd::server {
+
+// The end of a fetch whose response, as far as there was one, went to its ResponseSink.
+struct Outcome {
+  // Unset: the response is complete, or cut as asked (`truncated`).
+  std::optional<Failure> failure;
+  // The body was cut to BodyLimit::max_bytes as asked.
+  bool truncated = false;
+  // Trailer fields of a chunked response.
+  Headers trailers;
+  // Attempts made.
+  int attempts = 0;
+  // When the origin said it would answer again (Retry-After).
+  std::optional<WallTime> retry_at;
+
+  bool ok() const { return !failure.has_value(); }
+};
+
+}  // namespace fetchd::server

@@ -1,0 +1,66 @@
+// One fetch as the caller asked for it, validated and with all defaults filled in.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "model/headers.h"
+#include "model/url.h"
+
+namespace fetchd::server {
+
+// How long each phase may take; the meaning of each is in fetchd.v1.Timeouts. All are positive; kForever means none.
+inline constexpr Duration kForever = Duration::max();
+struct Timeouts {
+  Duration total = std::chrono::seconds(30);
+  Duration attempt = std::chrono::seconds(10);
+  Duration queue = std::chrono::seconds(5);
+  Duration dns = std::chrono::seconds(5);
+  Duration connect = std::chrono::seconds(5);
+  Duration tls = std::chrono::seconds(5);
+  Duration send_idle = std::chrono::seconds(10);
+  Duration first_byte = std::chrono::seconds(10);
+  Duration between_bytes = std::chrono::seconds(10);
+  // Bytes per second over each 5 s window; 0: no minimum.
+  uint64_t min_bytes_per_second = 0;
+};
+
+// See fetchd.v1.RetryPolicy.
+struct RetryOptions {
+  // Attempts in all, 1 to 10.
+  int max_attempts = 3;
+  Duration initial_backoff = std::chrono::milliseconds(100);
+  Duration max_backoff = std::chrono::seconds(10);
+  // The caller's word that sending twice is safe.
+  bool idempotent = false;
+};
+
+// See fetchd.v1.BodyPolicy.
+struct BodyLimit {
+  static constexpr uint64_t kUnlimited = UINT64_MAX;
+  uint64_t max_bytes = kUnlimited;
+  bool truncate = false;
+};
+
+// A validated request. Values only; moves between threads.
+struct FetchSpec {
+  // Names the fetch in the log.
+  std::string id;
+  // Who asked, from the metadata `fetchd-caller`; "-" if nobody said.
+  std::string caller = "-";
+  std::string method = "GET";
+  Url url;
+  // As the caller gave them; without host and the framing fields, which the exchange writes itself.
+  Headers headers;
+  // The whole body, unless FetchCall::request_body streams it.
+  std::string body;
+  Timeouts timeouts;
+  RetryOptions retry;
+  BodyLimit body_limit;
+  // When the fetch must have ended: the earlier of the total timeout and the RPC deadline less its margin.
+  Instant deadline = kNever;
+};
+
+}  // namespace fetchd::server

@@ -1,0 +1,20 @@
+// What an origin answers before its body.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "model/headers.h"
+
+namespace fetchd::server {
+
+// Status and fields of a final (not 1xx) response.
+struct ResponseHead {
+  // 200 to 599.
+  int status = 0;
+  Headers headers;
+  // Bytes of the body if the framing tells them in advance (Content-Length, or 0 where there is no body).
+  std::optional<uint64_t> content_length;
+};
+
+}  // namespace fetchd::server
