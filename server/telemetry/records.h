@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "model/failure.h"
+#include "model/headers.h"
 
 namespace fetchd::server {
 
@@ -43,6 +44,9 @@ struct FetchRecord {
   uint64_t request_bytes = 0;
   uint64_t response_bytes = 0;
   Duration duration{};
+  // The request's fields for the access log, which prints those it was told to and hides the sensitive ones; null if
+  // there are none.
+  const Headers* request_headers = nullptr;
 };
 
 }  // namespace fetchd::server
