@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "absl/status/status.h"
-#include "fetch/fetch_call.h"
+#include "fetch/fetch_starter.h"
 
 namespace fetchd::server {
 
@@ -12,17 +12,13 @@ class Engine;
 class UrlGuard;
 
 // Starts fetches on the engine. Thread-safe. Outlives every call it started.
-class Fetcher {
+class Fetcher final : public FetchStarter {
  public:
   Fetcher(Engine& engine, const UrlGuard& url_guard);
 
-  // What is known before any I/O: PermissionDenied if the URL itself names a forbidden address or port.
-  absl::Status CheckUrl(const Url& url) const;
-  // Runs the fetch on the owner of its origin; when the caller already is on that thread, it starts at once. The URL
-  // must have passed CheckUrl.
-  void Start(std::shared_ptr<FetchCall> call);
-  // Makes the call end soon with kCancelled; OnDone still comes, once. Idempotent; harmless after the end.
-  void Cancel(const std::shared_ptr<FetchCall>& call);
+  absl::Status CheckUrl(const Url& url) const override;
+  void Start(std::shared_ptr<FetchCall> call) override;
+  void Cancel(const std::shared_ptr<FetchCall>& call) override;
 
  private:
   Engine& engine_;

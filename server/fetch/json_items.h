@@ -1,0 +1,45 @@
+// Finds items and values in a page's JSON without changing a byte of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "policy/pagination.h"
+
+namespace fetchd::server {
+
+// A slice of a body.
+struct JsonSlice {
+  uint32_t at = 0;
+  uint32_t size = 0;
+  std::string_view In(std::string_view body) const { return body.substr(at, size); }
+};
+
+// What a page holds.
+struct PageItems {
+  // Each element of the items array, from its first byte to its last.
+  std::vector<JsonSlice> items;
+  // What stands at the value pointer.
+  JsonValue value;
+};
+
+// InvalidArgument unless `pointer` is a JSON pointer (RFC 6901 section 3) of at most 1 KiB.
+absl::Status ValidateJsonPointer(std::string_view pointer);
+
+// Reads a page (RFC 8259; a byte order mark is skipped). The whole document is checked before anything of it is used:
+// syntax, UTF-8, and at most 256 levels of nesting. Numbers of any size and precision are accepted. Of members with the
+// same name the first counts.
+//
+// `items`, if set, must lead to an array; null stands for an empty one. `value` may lead to anything. InvalidArgument
+// with a message for the caller otherwise. The body's capacity may grow (simdjson reads ahead), its bytes do not
+// change.
+absl::StatusOr<PageItems> ParsePage(std::string& body, std::optional<std::string_view> items,
+                                    std::optional<std::string_view> value);
+
+}  // namespace fetchd::server
