@@ -1,0 +1,52 @@
+// The engine: a few threads, each the owner of its share of the origins.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/engine_options.h"
+#include "engine/engine_thread.h"
+#include "model/origin.h"
+
+namespace fetchd::server {
+
+class AddressGuard;
+
+// Owns the engine threads. Created and destroyed by main (or a test); everything else here is thread-safe. Must be
+// stopped, with no fetch left, before it is destroyed.
+class Engine {
+ public:
+  // Builds the threads' state without starting anything. InvalidArgument if a TLS trust file cannot be read.
+  // `guard` and `clock` outlive the engine.
+  static absl::StatusOr<std::unique_ptr<Engine>> Create(EngineOptions options, const AddressGuard& guard,
+                                                        const Clock& clock = SystemClock());
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Starts a system thread for each engine thread from number `first` on. A caller that drives the first loop itself
+  // (rpc/, on the thread of its completion queue) passes 1 and uses thread(0).Adopt() and thread(0).io().
+  void Start(size_t first = 0);
+
+  // Waits for the fetches in flight to end, closes idle connections, then joins the threads that Start began. Cancels
+  // nothing. A loop driven from outside ends by itself: its io() runs out of work. No fetch may be started any more.
+  // Idempotent; not from an engine thread that Start began.
+  void Stop();
+
+  // The owner of an origin: a hash that is the same for the life of the process.
+  EngineThread& OwnerOf(const Origin& origin);
+
+  size_t size() const { return threads_.size(); }
+  EngineThread& thread(size_t i) { return *threads_[i]; }
+
+ private:
+  explicit Engine(size_t threads);
+
+  std::vector<std::unique_ptr<EngineThread>> threads_;
+  std::vector<std::thread> running_;
+};
+
+}  // namespace fetchd::server

@@ -1,0 +1,93 @@
+// One loop, and all that belongs to it.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "base/timer_queue.h"
+#include "engine/engine_options.h"
+#include "net/task.h"
+#include "telemetry/thread_metrics.h"
+
+namespace fetchd::server {
+
+class ConnectionPool;
+class Connector;
+class OriginTable;
+class Service;
+
+// An event loop with its timers, chance, counters, connections and the origins it owns. Made by Engine (or, with a fake
+// connector, by a test). All members but the marked ones belong to the thread that runs the loop.
+class EngineThread {
+ public:
+  // `connector` is made by `make_connector` for this thread's loop.
+  using ConnectorFactory = std::function<std::unique_ptr<Connector>(EngineThread&)>;
+  EngineThread(size_t index, const EngineOptions& options, const Clock& clock, const ConnectorFactory& make_connector);
+  ~EngineThread();
+  EngineThread(const EngineThread&) = delete;
+  EngineThread& operator=(const EngineThread&) = delete;
+
+  // Makes the calling thread the owner; then it may run io() by any of run, run_one and poll.
+  void Adopt();
+  // Adopts, and runs the loop until Stop and the end of the last fetch.
+  void Run();
+  // Any thread: the loop ends when the fetches in flight have ended. Idle connections are closed at once.
+  void Stop();
+
+  // The engine thread that the calling thread runs, or null. Any thread.
+  static EngineThread* Current();
+  // Any thread.
+  bool IsCurrent() const { return Current() == this; }
+
+  // Any thread (posting only).
+  asio::io_context& io() { return io_; }
+  Executor executor() { return io_.get_executor(); }
+  size_t index() const { return index_; }
+  const Clock& clock() const { return clock_; }
+  // Readable from any thread.
+  ThreadMetrics& metrics() { return metrics_; }
+  const ThreadMetrics& metrics() const { return metrics_; }
+
+  TimerQueue& timers() { return timers_; }
+  Random& random() { return random_; }
+  Connector& connector() { return *connector_; }
+  ConnectionPool& pool() { return *pool_; }
+  OriginTable& origins() { return *origins_; }
+  const EngineOptions& options() const { return options_; }
+  // The layers, outermost first; see MakeService.
+  Service& service() { return *service_; }
+
+  // Counts the work that Stop waits for.
+  void OnFetchBegan();
+  void OnFetchEnded();
+
+ private:
+  void WakeAt(Instant at);
+  void CloseIfIdle();
+
+  const size_t index_;
+  const EngineOptions options_;
+  const Clock& clock_;
+  asio::io_context io_;
+  std::optional<asio::executor_work_guard<Executor>> work_;
+  TimerQueue timers_;
+  asio::steady_timer wake_;
+  Instant wake_at_ = kNever;
+  ThreadMetrics metrics_;
+  Random random_;
+  size_t fetches_ = 0;
+  bool stopping_ = false;
+  std::unique_ptr<Connector> connector_;
+  std::unique_ptr<OriginTable> origins_;
+  std::unique_ptr<ConnectionPool> pool_;
+  std::unique_ptr<Service> service_;
+};
+
+}  // namespace fetchd::server
