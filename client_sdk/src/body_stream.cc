@@ -6,7 +6,8 @@
 namespace fetchd {
 
 struct BodyReader::State {
-  explicit State(std::shared_ptr<StreamCall> stream_call) : call(std::move(stream_call)), pieces([this] { return Next(); }) {}
+  explicit State(std::shared_ptr<StreamCall> stream_call)
+      : call(std::move(stream_call)), pieces([this] { return Next(); }) {}
   ~State() {
     if (!ended.has_value()) call->Cancel();
   }

@@ -81,8 +81,8 @@ PagedRange<T> MakePagedRange(StreamRange<v1::FetchPagedResponse> messages, std::
   auto progress = std::make_shared<PagedProgress>();
   // Until the first message has come, the place to continue from is the place to begin from.
   progress->resume_token = std::move(resume_token);
-  return PagedRange<T>(
-      [reader = PagedReader<T>(std::move(messages), progress)]() mutable { return reader.Next(); }, progress);
+  return PagedRange<T>([reader = PagedReader<T>(std::move(messages), progress)]() mutable { return reader.Next(); },
+                       progress);
 }
 
 }  // namespace
@@ -112,18 +112,18 @@ absl::StatusOr<v1::FetchResponse> Client::Post(std::string_view url, std::string
 }
 
 StreamRange<v1::BatchResult> Client::Batch(const v1::FetchBatchRequest& request, const CallOptions& options) const {
-  return StreamRange<v1::BatchResult>(
-      [messages = connection_->FetchBatch(request, options), message = v1::FetchBatchResponse(),
-       next = 0]() mutable -> std::optional<absl::StatusOr<v1::BatchResult>> {
-        while (next >= message.results_size()) {
-          std::optional<absl::StatusOr<v1::FetchBatchResponse>> read = messages.Next();
-          if (!read.has_value()) return std::nullopt;
-          if (!read->ok()) return read->status();
-          message = *std::move(*read);
-          next = 0;
-        }
-        return std::move(*message.mutable_results(next++));
-      });
+  return StreamRange<v1::BatchResult>([messages = connection_->FetchBatch(request, options),
+                                       message = v1::FetchBatchResponse(),
+                                       next = 0]() mutable -> std::optional<absl::StatusOr<v1::BatchResult>> {
+    while (next >= message.results_size()) {
+      std::optional<absl::StatusOr<v1::FetchBatchResponse>> read = messages.Next();
+      if (!read.has_value()) return std::nullopt;
+      if (!read->ok()) return read->status();
+      message = *std::move(*read);
+      next = 0;
+    }
+    return std::move(*message.mutable_results(next++));
+  });
 }
 
 PageRange Client::Pages(v1::FetchPagedRequest request, const CallOptions& options) const {

@@ -1,10 +1,11 @@
-#include <chrono>
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/synchronization/notification.h"
 #include "fetchd/connection.h"
@@ -164,15 +165,17 @@ class GrpcConnection : public Connection {
   StreamRange<v1::FetchBatchResponse> FetchBatch(const v1::FetchBatchRequest& request,
                                                  const CallOptions& options) override {
     const bool repeatable = std::all_of(request.requests().begin(), request.requests().end(), IsIdempotent);
-    return MakeRange<v1::FetchBatchResponse>(
-        MakeCall(options), [&](grpc::ClientContext* context) { return StubFor(repeatable).FetchBatch(context, request); });
+    return MakeRange<v1::FetchBatchResponse>(MakeCall(options), [&](grpc::ClientContext* context) {
+      return StubFor(repeatable).FetchBatch(context, request);
+    });
   }
 
   StreamRange<v1::FetchPagedResponse> FetchPaged(const v1::FetchPagedRequest& request,
                                                  const CallOptions& options) override {
     const bool repeatable = IsIdempotent(request.request());
-    return MakeRange<v1::FetchPagedResponse>(
-        MakeCall(options), [&](grpc::ClientContext* context) { return StubFor(repeatable).FetchPaged(context, request); });
+    return MakeRange<v1::FetchPagedResponse>(MakeCall(options), [&](grpc::ClientContext* context) {
+      return StubFor(repeatable).FetchPaged(context, request);
+    });
   }
 
   std::unique_ptr<StreamCall> FetchStream(const v1::FetchStreamStart& start, const CallOptions& options) override {
@@ -188,9 +191,8 @@ class GrpcConnection : public Connection {
 
   absl::Status CheckHealth(const CallOptions& options) override {
     Call call(options_, options, options_.fetch_deadline);
-    grpc::ByteBuffer request;  // no bytes: the health of the whole server
-    grpc::Slice empty;
-    request = grpc::ByteBuffer(&empty, 1);
+    const grpc::Slice empty;  // no field set: the health of the whole server
+    const grpc::ByteBuffer request(&empty, 1);
     grpc::ByteBuffer response;
     grpc::Status status;
     absl::Notification done;

@@ -23,15 +23,14 @@ bool IsIdempotent(const v1::FetchRequest& request) {
                                                            "OPTIONS", "TRACE", "QUERY", "PROPFIND"};
   if (request.retry().idempotent() || request.method().empty()) return true;
   if (std::find(kIdempotent.begin(), kIdempotent.end(), request.method()) != kIdempotent.end()) return true;
-  return std::any_of(request.headers().begin(), request.headers().end(), [](const v1::Header& header) {
-    return absl::EqualsIgnoreCase(header.name(), "idempotency-key");
-  });
+  return std::any_of(request.headers().begin(), request.headers().end(),
+                     [](const v1::Header& header) { return absl::EqualsIgnoreCase(header.name(), "idempotency-key"); });
 }
 
 std::string RetryServiceConfig(const RetryOptions& options) {
   if (options.max_attempts <= 1) return "{}";
-  // The throttle keeps clients of an ill fetchd from multiplying its load: when half of the tokens are lost to failures,
-  // retries pause until successes have earned them back.
+  // The throttle keeps clients of an ill fetchd from multiplying its load: when half of the tokens are lost to
+  // failures, retries pause until successes have earned them back.
   return absl::StrCat(
       R"({"methodConfig":[{"name":[{"service":"fetchd.v1.FetchService"}],"retryPolicy":{"maxAttempts":)",
       std::min(options.max_attempts, 5u), R"(,"initialBackoff":")", JsonDuration(options.initial_backoff),

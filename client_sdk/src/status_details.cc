@@ -1,7 +1,5 @@
 #include "fetchd/status_details.h"
 
-#include <string_view>
-
 #include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -10,11 +8,11 @@
 namespace fetchd {
 namespace {
 
-constexpr std::string_view kTypeUrlPrefix = "type.googleapis.com/";
+constexpr char kTypeUrlPrefix[] = "type.googleapis.com/";
 
 template <typename Message>
 std::optional<Message> Payload(const absl::Status& status) {
-  const std::optional<absl::Cord> bytes =
+  const absl::optional<absl::Cord> bytes =
       status.GetPayload(absl::StrCat(kTypeUrlPrefix, Message::descriptor()->full_name()));
   Message message;
   if (!bytes.has_value() || !message.ParseFromString(std::string(*bytes))) return std::nullopt;

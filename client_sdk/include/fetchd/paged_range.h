@@ -23,9 +23,9 @@ struct PagedProgress {
 
 // The pages or items of a list: a StreamRange that also knows where it is.
 //
-// After the loop look at end_of_list(): a list that ends for a failed page ends the range too, with REASON_ERROR. If it is
-// empty the RPC failed, and the range's last value said how. In both cases resume_token() goes into the `resume_token`
-// of a new request that is otherwise the same.
+// After the loop look at end_of_list(): a list that ends for a failed page ends the range too, with REASON_ERROR. If it
+// is empty the RPC failed, and the range's last value said how. In both cases resume_token() goes into the
+// `resume_token` of a new request that is otherwise the same.
 template <typename T>
 class PagedRange : public StreamRange<T> {
  public:

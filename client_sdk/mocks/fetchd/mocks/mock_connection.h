@@ -29,7 +29,8 @@ class MockConnection : public Connection {
 
 // A range of `values`, ended by `status` unless that is OK.
 //
-//   EXPECT_CALL(*connection, FetchBatch).WillOnce([&] { return MakeStreamRange<FetchBatchResponse>({first, second}); });
+//   EXPECT_CALL(*connection, FetchBatch).WillOnce([&] { return MakeStreamRange<FetchBatchResponse>({first, second});
+//   });
 template <typename T>
 StreamRange<T> MakeStreamRange(std::vector<T> values, absl::Status status = absl::OkStatus()) {
   return StreamRange<T>([values = std::move(values), status = std::move(status),
