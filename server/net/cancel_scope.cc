@@ -2,8 +2,7 @@
 
 namespace fetchd::server {
 
-CancelScope::StopHook::StopHook(CancelScope& scope, absl::AnyInvocable<void()> fn)
-    : scope_(scope), fn_(std::move(fn)) {
+CancelScope::StopHook::StopHook(CancelScope& scope, absl::AnyInvocable<void()> fn) : scope_(scope), fn_(std::move(fn)) {
   if (scope_.stopped()) {
     fn_();
     return;
@@ -33,6 +32,7 @@ CancelScope::CancelScope(CancelScope& parent, Instant deadline, FailureCode code
       code_(code),
       timer_(parent.timers_, [this] { OnTimer(); }) {
   parent_hook_.emplace(parent, [this] { Cancel(parent_->reason()); });
+  parent_hook_->child_ = this;
   SetDeadline(deadline);
 }
 
@@ -51,17 +51,20 @@ void CancelScope::Cancel(FailureCode why) {
 
 void CancelScope::SetDeadline(Instant deadline) {
   deadline_ = deadline;
-  if (stopped()) return;
-  // An ancestor's earlier deadline stops this scope anyway, so the timer stays out of the heap.
-  if (deadline >= (parent_ != nullptr ? parent_->deadline() : kNever)) {
+  if (!stopped()) Rearm();
+}
+
+void CancelScope::Rearm() {
+  if (deadline_ >= (parent_ != nullptr ? parent_->deadline() : kNever)) {
+    // An ancestor stops this scope anyway, so the timer stays out of the heap.
     timer_.Disarm();
-    armed_for_ = kNever;
-    return;
+  } else if (!timer_.armed() || armed_for_ > deadline_) {
+    armed_for_ = deadline_;
+    timer_.Arm(deadline_);
   }
-  // A timer that goes off early arms itself again (OnTimer): moving a deadline further away touches no heap.
-  if (timer_.armed() && armed_for_ <= deadline) return;
-  armed_for_ = deadline;
-  timer_.Arm(deadline);
+  // Otherwise it goes off early and arms itself again (OnTimer): moving a deadline further away touches no heap.
+  for (StopHook* hook = hooks_; hook != nullptr; hook = hook->next_)
+    if (hook->child_ != nullptr) hook->child_->Rearm();
 }
 
 Instant CancelScope::deadline() const {
@@ -72,7 +75,8 @@ Instant CancelScope::deadline() const {
 }
 
 void CancelScope::OnTimer() {
-  if (Now() < deadline_) {
+  if (armed_for_ < deadline_) {
+    // The deadline has moved away meanwhile. If it has come all the same, RunExpired calls again at once.
     armed_for_ = deadline_;
     timer_.Arm(deadline_);
     return;

@@ -12,12 +12,13 @@
 namespace fetchd::server {
 
 // The right to go on, for one piece of work: a fetch, one of its attempts, one of its phases. Scopes nest, a child
-// within its parent's lifetime. A scope stops once, for one reason: its deadline (with the code given for it), Cancel(),
-// or its parent's stop. Work that waits registers a StopHook, which must make the wait end soon; it then looks at
-// stopped() and returns reason().
+// within its parent's lifetime. A scope stops once, for one reason: its deadline (with the code given for it),
+// Cancel(), or its parent's stop. Work that waits registers a StopHook, which must make the wait end soon; it then
+// looks at stopped() and returns reason().
 //
-// This stands where Asio's cancellation slots could: those must be emitted on the right thread, reset after each use and
-// turned off per coroutine; a scope is plain state of the owner thread. Not thread-safe: post to the owner to cancel.
+// This stands where Asio's cancellation slots could: those must be emitted on the right thread, reset after each use
+// and turned off per coroutine; a scope is plain state of the owner thread. Not thread-safe: post to the owner to
+// cancel.
 class CancelScope {
  public:
   // Runs `fn` once when the scope stops (at once if it has stopped), unless destroyed before. Register only as long as
@@ -34,7 +35,8 @@ class CancelScope {
     CancelScope& scope_;
     absl::AnyInvocable<void()> fn_;
     StopHook* next_ = nullptr;
-    StopHook** link_ = nullptr;  // what points to this; null once it ran or if never linked
+    StopHook** link_ = nullptr;     // what points to this; null once it ran or if never linked
+    CancelScope* child_ = nullptr;  // set if this is the hook by which a child hangs on its parent
   };
 
   // A root scope; stops with `code` at `deadline` (kNever: no deadline). `clock` and `timers` belong to the thread.
@@ -50,7 +52,9 @@ class CancelScope {
   FailureCode reason() const { return *reason_; }
   // Stops it now, unless it has stopped.
   void Cancel(FailureCode why);
-  // Moves the deadline; cheap when it moves further away, so it may be called for each read.
+  // Moves the deadline; cheap when it moves further away, so it may be called for each read. If it moves beyond that of
+  // an ancestor or back, nobody need know: the earliest one stops the scope, with its own code. Of equal ones, the
+  // outermost.
   void SetDeadline(Instant deadline);
   // The earliest deadline of this scope and its ancestors.
   Instant deadline() const;
@@ -60,6 +64,8 @@ class CancelScope {
 
  private:
   void OnTimer();
+  // Makes the timer fit the deadlines of this scope and its ancestors, then those of its children.
+  void Rearm();
 
   const Clock& clock_;
   TimerQueue& timers_;

@@ -1,0 +1,47 @@
+// How connections come to be.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "model/failure.h"
+#include "model/ip_address.h"
+#include "model/origin.h"
+#include "model/request.h"
+#include "net/cancel_scope.h"
+#include "net/task.h"
+#include "net/transport.h"
+#include "telemetry/records.h"
+
+namespace fetchd::server {
+
+// Whom to connect to.
+struct ConnectTarget {
+  Origin origin;
+  // The origin's host as an address, if it is one (Url::host_address()): it is not resolved then.
+  std::optional<IpAddress> literal;
+  // `dns`, `connect` and `tls` count.
+  Timeouts timeouts;
+};
+
+// Either a transport or a failure.
+struct ConnectResult {
+  // Ready for the first byte of HTTP.
+  std::unique_ptr<Transport> transport;
+  // Always with processed = kNo. If the scope stopped, its code is scope.reason().
+  std::optional<Failure> failure;
+  // `dns`, `connect` and `tls`, each set if the phase was entered, also when it failed.
+  PhaseTimes phases;
+
+  bool ok() const { return transport != nullptr; }
+};
+
+// Opens connections on one engine thread.
+class Connector {
+ public:
+  virtual ~Connector() = default;
+  // Nothing it started is left running when it returns. `scope` and the connector outlive the call.
+  virtual Task<ConnectResult> Connect(ConnectTarget target, CancelScope& scope) = 0;
+};
+
+}  // namespace fetchd::server
