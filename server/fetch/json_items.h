@@ -36,10 +36,9 @@ absl::Status ValidateJsonPointer(std::string_view pointer);
 // syntax, UTF-8, and at most 256 levels of nesting. Numbers of any size and precision are accepted. Of members with the
 // same name the first counts.
 //
-// `items`, if set, must lead to an array; null stands for an empty one. `value` may lead to anything. InvalidArgument
-// with a message for the caller otherwise. The body's capacity may grow (simdjson reads ahead), its bytes do not
-// change.
-absl::StatusOr<PageItems> ParsePage(std::string& body, std::optional<std::string_view> items,
+// `items`, if set, must lead to an array; null stands for an empty one. `value` may lead to anything. Both have passed
+// ValidateJsonPointer. InvalidArgument with a message for the caller otherwise.
+absl::StatusOr<PageItems> ParsePage(std::string_view body, std::optional<std::string_view> items,
                                     std::optional<std::string_view> value);
 
 }  // namespace fetchd::server

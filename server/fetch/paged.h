@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "fetch/fetcher.h"
+#include "fetch/collecting_call.h"
+#include "fetch/fetch_starter.h"
 #include "fetch/json_items.h"
 #include "fetch/paged_messages.h"
 #include "fetch/resume_token.h"
@@ -16,8 +17,6 @@
 #include "policy/pagination.h"
 
 namespace fetchd::server {
-
-class PageCall;
 
 // Takes the pages or items of a PagedFetch. All calls come on the home thread, and never from inside a call into the
 // PagedFetch.
@@ -55,31 +54,42 @@ class PagedFetch : public std::enable_shared_from_this<PagedFetch> {
   void Drain();
 
  private:
-  friend class PageCall;
-  // What is to be done when the caller is ready.
-  enum class Step { kRequestPage, kAwaitPage, kSendPage, kSendItems, kFinishPage, kEnd, kEnded };
+  // What is to be done next.
+  enum class Step {
+    kRequestPage,  // the caller has everything before the page at at_
+    kAwaitPage,    // call_ runs
+    kTakePage,     // collected_ is there
+    kDeliver,      // the page is good, and some of it is still to be sent
+    kFinishPage,   // all of the page was sent
+    kEnd,          // end_ is to be sent
+    kEnded
+  };
 
-  // Posts Run, once.
+  // Posts Run: nothing happens inside the caller's calls.
   void Schedule();
+  // Takes steps until one has to wait.
   void Run();
   void RequestPage();
-  void OnPage(std::shared_ptr<PageCall> call);
-  void TakePage(PageCall& call);
-  void SendPage();
-  void SendItems();
+  void TakePage();
+  void DeliverPage();
+  void DeliverItems();
   void FinishPage();
-  // Ends with a failure of the page at at_; `token_state` is what the token continues from, if anything.
-  void Fail(Failure failure, std::optional<PagingState> token_state);
-  void SetEnd(PagedEnd::Reason reason, std::optional<PagingState> token_state);
+  void Send(PagedMessage message);
+  // The place after the page being delivered, once all of it was sent.
+  PagingState AfterPage() const;
+  void EndWith(PagedEnd::Reason reason, const PagingState* resume_at = nullptr);
+  // Like EndWith, for an end by a limit: the next call has as much again.
+  void EndByLimit(PagedEnd::Reason reason, PagingState resume_at);
+  // Ends with a failure; what was received of a page is in collected_, if anything.
+  void Fail(Failure failure, const PagingState* resume_at);
   std::string Seal(const PagingState& state) const;
-  bool watching() const { return pagination_.rules().WatchesForIdenticalPages(); }
 
   const PagedSpec spec_;
   const std::string request_hash_;
   FetchStarter& starter_;
   const ResumeTokens& tokens_;
   const Clock& clock_;
-  Executor home_;
+  const Executor home_;
   PagedReceiver& receiver_;
   Pagination pagination_;
 
@@ -88,18 +98,17 @@ class PagedFetch : public std::enable_shared_from_this<PagedFetch> {
   bool caller_ready_ = true;
   bool cancelled_ = false;
   bool draining_ = false;
-  // The place of the page being requested or delivered.
+  // The place in the list: of the page that is requested or delivered, and within it.
   PagingState at_;
-  std::shared_ptr<PageCall> call_;
-  // The page being delivered.
+  // Pages received, the one being delivered included.
+  uint64_t pages_ = 0;
+  std::shared_ptr<FetchCall> call_;
+  // The page at at_.
   Url url_;
-  std::optional<ResponseHead> head_;
-  std::shared_ptr<std::string> body_;
-  Headers trailers_;
-  bool truncated_ = false;
-  std::optional<WallTime> retry_at_;
+  Collected collected_;
+  std::shared_ptr<const std::string> body_;
   PageItems page_items_;
-  // Items of the page to be sent before index `take_to_`.
+  // Its items are sent up to this index, exclusive.
   uint64_t take_to_ = 0;
   PageVerdict verdict_;
   PagedEnd end_;

@@ -121,6 +121,8 @@ struct PageVerdict {
   // The state after this page, but for `items`, which the deliverer counts. Set with kPage and kLast.
   PagingState after;
   Failure failure;
+  // With kFailed, the next page's URL, redacted, if it could be told.
+  std::string url;
 };
 
 // The decisions of one FetchPaged call: no I/O, no clock, no thread. Remembers which pages it has seen, so there is one
@@ -146,7 +148,7 @@ class Pagination {
   const PagingRules& rules() const { return rules_; }
 
  private:
-  PageVerdict ByUrl(const PagingState& at, const PageFacts& page, std::string_view reference);
+  PageVerdict ByUrl(const PagingState& at, PagingState after, const PageFacts& page, std::string_view reference);
   PageVerdict Follow(const PagingState& at, PagingState after, const Url& url);
 
   PagingRules rules_;
