@@ -43,7 +43,7 @@ inline constexpr int kLastAddressClass = static_cast<int>(AddressClass::kReserve
 // An IPv6 address that carries IPv4 addresses is kPublic if all of them are, else kEmbeddedV4.
 AddressClass Classify(const IpAddress& address);
 
-// Lower-case words for logs and messages: "link-local".
+// For logs and messages, as in "10.0.0.1 is private": "link-local".
 std::string_view ToString(AddressClass address_class);
 
 // The IPv4 addresses inside an IPv6 address: IPv4-mapped ::ffff:0:0/96 and IPv4-compatible ::/96 (RFC 4291), NAT64

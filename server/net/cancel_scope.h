@@ -56,6 +56,11 @@ class CancelScope {
   // an ancestor or back, nobody need know: the earliest one stops the scope, with its own code. Of equal ones, the
   // outermost.
   void SetDeadline(Instant deadline);
+  // The same, and stops with another code from now on: one scope serves phases that follow each other.
+  void SetDeadline(Instant deadline, FailureCode code) {
+    code_ = code;
+    SetDeadline(deadline);
+  }
   // The earliest deadline of this scope and its ancestors.
   Instant deadline() const;
   Instant Now() const { return clock_.Now(); }

@@ -1,0 +1,81 @@
+#include "model/ip_address.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace fetchd::server {
+
+IpAddress IpAddress::V4(std::array<uint8_t, 4> bytes) {
+  IpAddress address;
+  std::copy(bytes.begin(), bytes.end(), address.bytes_.begin());
+  return address;
+}
+
+IpAddress IpAddress::V6(std::array<uint8_t, 16> bytes) {
+  IpAddress address;
+  address.family_ = Family::kV6;
+  address.bytes_ = bytes;
+  return address;
+}
+
+std::optional<IpAddress> IpAddress::Parse(std::string_view text) {
+  char buffer[INET6_ADDRSTRLEN];
+  if (text.size() >= sizeof buffer || text.find('\0') != text.npos) return std::nullopt;
+  std::memcpy(buffer, text.data(), text.size());
+  buffer[text.size()] = '\0';
+  IpAddress address;
+  // inet_pton, unlike inet_aton, takes nothing but four decimal parts without leading zeros.
+  if (inet_pton(AF_INET, buffer, address.bytes_.data()) == 1) return address;
+  address.family_ = Family::kV6;
+  if (inet_pton(AF_INET6, buffer, address.bytes_.data()) == 1) return address;
+  return std::nullopt;
+}
+
+std::string IpAddress::ToString() const {
+  char buffer[INET6_ADDRSTRLEN];
+  inet_ntop(is_v4() ? AF_INET : AF_INET6, bytes_.data(), buffer, sizeof buffer);
+  return buffer;
+}
+
+std::optional<Cidr> Cidr::Parse(std::string_view text) {
+  size_t slash = text.find('/');
+  std::optional<IpAddress> base = IpAddress::Parse(text.substr(0, slash));
+  if (!base.has_value()) return std::nullopt;
+  Cidr cidr;
+  cidr.base_ = *base;
+  int bits = base->is_v4() ? 32 : 128;
+  cidr.prefix_ = bits;
+  if (slash != text.npos) {
+    std::string_view digits = text.substr(slash + 1);
+    if (digits.empty() || digits.size() > 3 || digits.find_first_not_of("0123456789") != digits.npos ||
+        !absl::SimpleAtoi(digits, &cidr.prefix_) || cidr.prefix_ > bits) {
+      return std::nullopt;
+    }
+  }
+  for (int bit = cidr.prefix_; bit < bits; ++bit)
+    if ((base->bytes()[bit / 8] & (0x80 >> (bit % 8))) != 0) return std::nullopt;
+  return cidr;
+}
+
+bool Cidr::Contains(const IpAddress& address) const {
+  if (address.family() != base_.family()) return false;
+  int whole = prefix_ / 8, rest = prefix_ % 8;
+  if (!std::equal(base_.bytes().begin(), base_.bytes().begin() + whole, address.bytes().begin())) return false;
+  if (rest == 0) return true;
+  auto mask = static_cast<uint8_t>(0xff << (8 - rest));
+  return (base_.bytes()[whole] & mask) == (address.bytes()[whole] & mask);
+}
+
+std::string Cidr::ToString() const { return absl::StrCat(base_.ToString(), "/", prefix_); }
+
+std::string Endpoint::ToString() const {
+  return address.is_v4() ? absl::StrCat(address.ToString(), ":", port)
+                         : absl::StrCat("[", address.ToString(), "]:", port);
+}
+
+}  // namespace fetchd::server

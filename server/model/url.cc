@@ -1,0 +1,342 @@
+#include "model/url.h"
+
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+
+namespace fetchd::server {
+namespace {
+
+using absl::InvalidArgumentError;
+
+std::string_view View(boost::urls::string_view s) { return {s.data(), s.size()}; }
+
+constexpr uint16_t DefaultPort(Scheme scheme) { return scheme == Scheme::kHttps ? 443 : 80; }
+
+bool IsUnreserved(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+void AppendEncoded(char c, std::string& out) {
+  constexpr char kHex[] = "0123456789ABCDEF";
+  auto byte = static_cast<unsigned char>(c);
+  out.push_back('%');
+  out.push_back(kHex[byte >> 4]);
+  out.push_back(kHex[byte & 15]);
+}
+
+bool IsEscape(std::string_view text, size_t at) {
+  return at + 2 < text.size() && absl::ascii_isxdigit(static_cast<unsigned char>(text[at + 1])) &&
+         absl::ascii_isxdigit(static_cast<unsigned char>(text[at + 2]));
+}
+
+// Blanks, control and non-ASCII characters have no place in a URL, wherever they stand.
+absl::Status CheckCharacters(std::string_view text) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    auto c = static_cast<unsigned char>(text[i]);
+    if (c == ' ') return InvalidArgumentError(absl::StrCat("blank at byte ", i, "; write %20"));
+    if (c < 0x20 || c == 0x7f) return InvalidArgumentError(absl::StrCat("control character at byte ", i));
+    if (c >= 0x80) {
+      return InvalidArgumentError(
+          absl::StrCat("non-ASCII character at byte ", i, "; percent-encode it, write host names in punycode"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Path and query with everything encoded that RFC 3986 does not let stand there. What is encoded already stays.
+absl::StatusOr<std::string> EncodeRest(std::string_view rest) {
+  constexpr std::string_view kAllowed = "!$&'()*+,;=:@/?";
+  std::string out;
+  out.reserve(rest.size());
+  for (size_t i = 0; i < rest.size(); ++i) {
+    char c = rest[i];
+    if (IsUnreserved(c) || kAllowed.find(c) != kAllowed.npos) {
+      out.push_back(c);
+    } else if (c != '%') {
+      AppendEncoded(c, out);
+    } else if (IsEscape(rest, i)) {
+      out.push_back(c);
+    } else {
+      return InvalidArgumentError("% without two hexadecimal digits in path or query; write %25");
+    }
+  }
+  return out;
+}
+
+// RFC 3986 section 5.2.4, for paths that begin with a slash. Segments are taken as they are: %2E is no dot.
+std::string RemoveDotSegments(std::string_view path) {
+  if (!absl::StrContains(path, "/.")) return std::string(path);
+  std::vector<std::string_view> kept;
+  std::vector<std::string_view> segments = absl::StrSplit(path.substr(1), '/');
+  for (size_t i = 0; i < segments.size(); ++i) {
+    bool dots = segments[i] == "." || segments[i] == "..";
+    if (segments[i] == ".." && !kept.empty()) kept.pop_back();
+    if (!dots) kept.push_back(segments[i]);
+    if (dots && i + 1 == segments.size()) kept.emplace_back();
+  }
+  std::string out;
+  for (std::string_view segment : kept) absl::StrAppend(&out, "/", segment);
+  return out.empty() ? "/" : out;
+}
+
+// RFC 1123 section 2.1, and underscores, which live hosts have.
+absl::Status CheckHostName(std::string_view host) {
+  if (absl::EndsWith(host, ".")) host.remove_suffix(1);
+  if (host.size() > 253) return InvalidArgumentError("host name is longer than 253 bytes");
+  std::string_view last;
+  for (std::string_view label : absl::StrSplit(host, '.')) {
+    last = label;
+    if (label.empty()) return InvalidArgumentError("host name has an empty label");
+    if (label.size() > 63) return InvalidArgumentError("host name has a label longer than 63 bytes");
+    if (label.front() == '-' || label.back() == '-') {
+      return InvalidArgumentError("host name has a label that begins or ends with a hyphen");
+    }
+    for (char c : label) {
+      if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_') {
+        return InvalidArgumentError(
+            absl::StrCat("host name has the character '", absl::CHexEscape(std::string_view(&c, 1)), "'"));
+      }
+    }
+  }
+  // The "ends in a number" rule of the WHATWG URL standard: resolvers would read such names as IPv4 addresses, each in
+  // its own way, so only the one undisputed form is taken (by the caller), and this is not it.
+  bool number = last.find_first_not_of("0123456789") == last.npos;
+  bool hex = absl::StartsWith(last, "0x") && last.find_first_not_of("0123456789abcdef", 2) == last.npos;
+  if (number || hex) return InvalidArgumentError("host looks like an IPv4 address but is not four decimal numbers");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint16_t> ParsePort(std::string_view digits, Scheme scheme) {
+  if (digits.empty()) return DefaultPort(scheme);
+  uint32_t port = 0;
+  if (digits.size() > 5 || !absl::SimpleAtoi(digits, &port) || port == 0 || port > 65535) {
+    return InvalidArgumentError("port must be 1 to 65535");
+  }
+  return static_cast<uint16_t>(port);
+}
+
+// What stands before path and query, checked for the mistakes whose cause the general parser would not name.
+absl::Status CheckAuthority(std::string_view authority) {
+  if (authority.find('@') != authority.npos) {
+    return InvalidArgumentError("user info is not allowed; use an authorization header");
+  }
+  if (authority.find('\\') != authority.npos) return InvalidArgumentError("backslash in the host");
+  if (authority.find('%') != authority.npos) {
+    return InvalidArgumentError(authority.front() == '[' ? "zone ids are not allowed"
+                                                         : "percent-encoding in the host is not allowed");
+  }
+  if (authority.empty() || authority.front() == ':') return InvalidArgumentError("host is empty");
+  size_t colon = authority.rfind(':');
+  if (authority.front() == '[') {
+    size_t end = authority.find(']');
+    if (end == authority.npos) return InvalidArgumentError("IPv6 address without closing bracket");
+    if (!IpAddress::Parse(authority.substr(1, end - 1)).has_value()) {
+      return InvalidArgumentError("malformed IPv6 address");
+    }
+    colon = end + 1;
+    if (colon < authority.size() && authority[colon] != ':') {
+      return InvalidArgumentError("malformed port after the IPv6 address");
+    }
+  } else if (colon != authority.npos && authority.find(':') != colon) {
+    return InvalidArgumentError("more than one colon in the host; put IPv6 addresses in brackets");
+  }
+  if (colon < authority.size() && authority.substr(colon + 1).find_first_not_of("0123456789") != authority.npos) {
+    return InvalidArgumentError("port must be 1 to 65535");
+  }
+  return absl::OkStatus();
+}
+
+std::string Decode(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '+') {
+      out.push_back(' ');
+    } else if (text[i] == '%' && IsEscape(text, i)) {
+      out += absl::HexStringToBytes(text.substr(i + 1, 2));
+      i += 2;
+    } else {
+      out.push_back(text[i]);
+    }
+  }
+  return out;
+}
+
+std::string Encode(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    if (IsUnreserved(c)) {
+      out.push_back(c);
+    } else {
+      AppendEncoded(c, out);
+    }
+  }
+  return out;
+}
+
+bool IsScheme(std::string_view text) {
+  if (text.empty() || !absl::ascii_isalpha(static_cast<unsigned char>(text[0]))) return false;
+  for (char c : text)
+    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '+' && c != '-' && c != '.') return false;
+  return true;
+}
+
+// Splits "path?query" at the first question mark; the query keeps it.
+std::pair<std::string_view, std::string_view> SplitQuery(std::string_view target) {
+  size_t mark = target.find('?');
+  if (mark == target.npos) return {target, {}};
+  return {target.substr(0, mark), target.substr(mark)};
+}
+
+}  // namespace
+
+std::string Origin::ToString() const {
+  std::string_view name = scheme == Scheme::kHttps ? "https" : "http";
+  return host.find(':') == host.npos ? absl::StrCat(name, "://", host, ":", port)
+                                     : absl::StrCat(name, "://[", host, "]:", port);
+}
+
+absl::StatusOr<Url> Url::Parse(std::string_view text) {
+  if (text.empty()) return InvalidArgumentError("URL is empty");
+  if (text.size() > kMaxSize) return InvalidArgumentError(absl::StrCat("URL is longer than ", kMaxSize, " bytes"));
+  if (absl::Status status = CheckCharacters(text); !status.ok()) return status;
+  text = text.substr(0, text.find('#'));
+
+  size_t colon = text.find(':');
+  if (colon == text.npos || !IsScheme(text.substr(0, colon))) {
+    return InvalidArgumentError("URL must be absolute, as in https://host/path");
+  }
+  Url url;
+  std::string scheme = absl::AsciiStrToLower(text.substr(0, colon));
+  if (scheme == "https") {
+    url.origin_.scheme = Scheme::kHttps;
+  } else if (scheme != "http") {
+    // "localhost:8080/path" is a URL with the scheme "localhost" to the letter, but a forgotten scheme in fact.
+    if (!absl::StartsWith(text.substr(colon), "://") && colon + 1 < text.size() &&
+        absl::ascii_isdigit(static_cast<unsigned char>(text[colon + 1]))) {
+      return InvalidArgumentError("URL must be absolute, as in https://host/path");
+    }
+    return absl::PermissionDeniedError(absl::StrCat("scheme '", scheme, "' is not allowed; only http and https are"));
+  }
+  std::string_view rest = text.substr(colon + 1);
+  if (!absl::StartsWith(rest, "//")) return InvalidArgumentError("URL has no host; write // after the scheme");
+  rest.remove_prefix(2);
+  std::string_view authority = rest.substr(0, rest.find_first_of("/?"));
+  rest.remove_prefix(authority.size());
+  if (absl::Status status = CheckAuthority(authority); !status.ok()) return status;
+  absl::StatusOr<std::string> encoded = EncodeRest(rest);
+  if (!encoded.ok()) return encoded.status();
+
+  // The strict parser has the last word, and what follows reads nothing but its parse.
+  std::string strict = absl::StrCat(scheme, "://", authority, *encoded);
+  auto parsed = boost::urls::parse_uri(strict);
+  if (parsed.has_error()) return InvalidArgumentError(absl::StrCat("malformed URL: ", parsed.error().message()));
+  const boost::urls::url_view& view = *parsed;
+  std::string host = absl::AsciiStrToLower(View(view.encoded_host()));
+  switch (view.host_type()) {
+    case boost::urls::host_type::ipv6:
+      url.host_address_ = IpAddress::Parse(std::string_view(host).substr(1, host.size() - 2));
+      if (!url.host_address_.has_value()) return InvalidArgumentError("malformed IPv6 address");
+      break;
+    case boost::urls::host_type::ipv4:
+    case boost::urls::host_type::name:
+      url.host_address_ = IpAddress::Parse(host);
+      if (!url.host_address_.has_value()) {
+        if (absl::Status status = CheckHostName(host); !status.ok()) return status;
+      }
+      break;
+    default:
+      return InvalidArgumentError("host is neither a name nor an IPv4 or IPv6 address");
+  }
+  absl::StatusOr<uint16_t> port = ParsePort(View(view.port()), url.origin_.scheme);
+  if (!port.ok()) return port.status();
+  url.origin_.port = *port;
+  url.origin_.host = url.host_address_.has_value() ? url.host_address_->ToString() : std::move(host);
+  bool brackets = url.host_address_.has_value() && !url.host_address_->is_v4();
+  url.authority_ = brackets ? absl::StrCat("[", url.origin_.host, "]") : url.origin_.host;
+  if (*port != DefaultPort(url.origin_.scheme)) absl::StrAppend(&url.authority_, ":", *port);
+  url.text_ = absl::StrCat(scheme, "://", url.authority_);
+  url.target_at_ = url.text_.size();
+  std::string_view path = View(view.encoded_path());
+  absl::StrAppend(&url.text_, path.empty() ? "/" : RemoveDotSegments(path));
+  if (view.has_query()) absl::StrAppend(&url.text_, "?", View(view.encoded_query()));
+  // Encoding may have tripled it.
+  if (url.text_.size() > kMaxSize) return InvalidArgumentError(absl::StrCat("URL is longer than ", kMaxSize, " bytes"));
+  return url;
+}
+
+absl::StatusOr<Url> Url::Resolve(std::string_view reference) const {
+  reference = absl::StripAsciiWhitespace(reference);
+  reference = reference.substr(0, reference.find('#'));
+  // References come from origins, which send what browsers put up with.
+  std::string ref;
+  ref.reserve(reference.size());
+  for (size_t i = 0; i < reference.size(); ++i) {
+    auto c = static_cast<unsigned char>(reference[i]);
+    if (c == ' ' || c >= 0x80 || (c == '%' && !IsEscape(reference, i))) {
+      AppendEncoded(reference[i], ref);
+    } else {
+      ref.push_back(reference[i]);
+    }
+  }
+  // RFC 3986 section 5.2.2; Parse removes the dot segments.
+  size_t colon = ref.find_first_of(":/?");
+  if (colon != ref.npos && ref[colon] == ':' && IsScheme(std::string_view(ref).substr(0, colon))) return Parse(ref);
+  std::string_view site = std::string_view(text_).substr(0, target_at_);
+  if (absl::StartsWith(ref, "//")) return Parse(absl::StrCat(site.substr(0, site.find(':') + 1), ref));
+  if (absl::StartsWith(ref, "/")) return Parse(absl::StrCat(site, ref));
+  auto [path, query] = SplitQuery(target());
+  if (ref.empty()) return *this;
+  if (ref[0] == '?') return Parse(absl::StrCat(site, path, ref));
+  return Parse(absl::StrCat(site, path.substr(0, path.rfind('/') + 1), ref));
+}
+
+absl::StatusOr<Url> Url::WithQueryParam(std::string_view name, std::string_view value, bool drop_others) const {
+  auto [path, query] = SplitQuery(target());
+  std::string replacement = absl::StrCat(Encode(name), "=", Encode(value));
+  std::vector<std::string_view> pieces;
+  bool placed = false;
+  if (query.size() > 1) {
+    for (std::string_view piece : absl::StrSplit(query.substr(1), '&')) {
+      bool same = Decode(piece.substr(0, piece.find('='))) == name;
+      if (same && !placed) {
+        pieces.push_back(replacement);
+        placed = true;
+      } else if (!same && !drop_others) {
+        pieces.push_back(piece);
+      }
+    }
+  }
+  if (!placed) pieces.push_back(replacement);
+  return Parse(absl::StrCat(std::string_view(text_).substr(0, target_at_), path, "?", absl::StrJoin(pieces, "&")));
+}
+
+std::string Url::Redacted() const {
+  auto [path, query] = SplitQuery(target());
+  std::string out = absl::StrCat(std::string_view(text_).substr(0, target_at_), path);
+  if (query.empty()) return out;
+  out.push_back('?');
+  if (query.size() == 1) return out;
+  bool first = true;
+  for (std::string_view piece : absl::StrSplit(query.substr(1), '&')) {
+    if (!first) out.push_back('&');
+    first = false;
+    size_t equals = piece.find('=');
+    // A piece without a name might be a secret all by itself.
+    if (equals != piece.npos) absl::StrAppend(&out, piece.substr(0, equals + 1));
+    if (!piece.empty()) out.push_back('*');
+  }
+  return out;
+}
+
+}  // namespace fetchd::server

@@ -1,0 +1,1 @@
+#include "net/dialing_connector.h"
