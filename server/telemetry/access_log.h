@@ -19,7 +19,7 @@ struct AccessLogOptions {
   LogFormat format = LogFormat::kLogfmt;
   // Names, in lower case, of request headers that are written, as fields "header.NAME". A sensitive one is written as
   // "<redacted>".
-  std::vector<std::string> request_headers;
+  std::vector<std::string> request_headers = {};
   // A value is cut to this many bytes, then "..." follows.
   size_t max_value_bytes = 1024;
   // Lines that wait to be written, per thread that makes some. Lines beyond it are dropped and counted: a slow disk
