@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
+#include "base/text.h"
 
 namespace fetchd::server {
 namespace {
@@ -22,7 +22,7 @@ AddressGuard::Verdict AddressGuard::Check(const IpAddress& address) const {
   for (const IpAddress& v4 : embedded)
     if (denied == nullptr) denied = Find(options_.deny, v4);
   if (denied != nullptr) {
-    verdict.reason = absl::StrCat(address.ToString(), " is in ", denied->ToString(), ", which is denied");
+    verdict.reason = Concat(address.ToString(), " is in ", denied->ToString(), ", which is denied");
     return verdict;
   }
   if (verdict.address_class == AddressClass::kPublic || Find(options_.allow, address) != nullptr) {
@@ -32,7 +32,7 @@ AddressGuard::Verdict AddressGuard::Check(const IpAddress& address) const {
   verdict.allowed = embedded.count > 0 && std::all_of(embedded.begin(), embedded.end(), [this](const IpAddress& v4) {
                       return Classify(v4) == AddressClass::kPublic || Find(options_.allow, v4) != nullptr;
                     });
-  if (!verdict.allowed) verdict.reason = absl::StrCat(address.ToString(), " is ", ToString(verdict.address_class));
+  if (!verdict.allowed) verdict.reason = Concat(address.ToString(), " is ", ToString(verdict.address_class));
   return verdict;
 }
 

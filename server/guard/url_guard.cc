@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
+#include "base/text.h"
 
 namespace fetchd::server {
 namespace {
@@ -29,18 +28,17 @@ bool UrlGuard::PortAllowed(uint16_t port) const {
 }
 
 absl::Status UrlGuard::Check(const Url& url) const {
-  if (!PortAllowed(url.port()))
-    return absl::PermissionDeniedError(absl::StrCat("port ", url.port(), " is not allowed"));
+  if (!PortAllowed(url.port())) return absl::PermissionDeniedError(Concat("port ", url.port(), " is not allowed"));
   if (url.host_address().has_value()) {
     AddressGuard::Verdict verdict = address_guard_.Check(*url.host_address());
     if (!verdict.allowed) {
-      return absl::PermissionDeniedError(absl::StrCat("address is not allowed: ", verdict.reason));
+      return absl::PermissionDeniedError(Concat("address is not allowed: ", verdict.reason));
     }
     return absl::OkStatus();
   }
   std::string_view host = url.host();
-  if (absl::EndsWith(host, ".")) host.remove_suffix(1);
-  if (host != "localhost" && !absl::EndsWith(host, ".localhost")) return absl::OkStatus();
+  if (host.ends_with(".")) host.remove_suffix(1);
+  if (host != "localhost" && !host.ends_with(".localhost")) return absl::OkStatus();
   std::array<uint8_t, 16> one{};
   one[15] = 1;
   if (address_guard_.Check(IpAddress::V4({127, 0, 0, 1})).allowed || address_guard_.Check(IpAddress::V6(one)).allowed) {

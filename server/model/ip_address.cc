@@ -5,8 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
+#include "base/text.h"
 
 namespace fetchd::server {
 
@@ -51,11 +50,9 @@ std::optional<Cidr> Cidr::Parse(std::string_view text) {
   int bits = base->is_v4() ? 32 : 128;
   cidr.prefix_ = bits;
   if (slash != text.npos) {
-    std::string_view digits = text.substr(slash + 1);
-    if (digits.empty() || digits.size() > 3 || digits.find_first_not_of("0123456789") != digits.npos ||
-        !absl::SimpleAtoi(digits, &cidr.prefix_) || cidr.prefix_ > bits) {
-      return std::nullopt;
-    }
+    std::optional<unsigned> prefix = ParseDecimal<unsigned>(text.substr(slash + 1));
+    if (!prefix.has_value() || *prefix > static_cast<unsigned>(bits)) return std::nullopt;
+    cidr.prefix_ = static_cast<int>(*prefix);
   }
   for (int bit = cidr.prefix_; bit < bits; ++bit)
     if ((base->bytes()[bit / 8] & (0x80 >> (bit % 8))) != 0) return std::nullopt;
@@ -71,11 +68,10 @@ bool Cidr::Contains(const IpAddress& address) const {
   return (base_.bytes()[whole] & mask) == (address.bytes()[whole] & mask);
 }
 
-std::string Cidr::ToString() const { return absl::StrCat(base_.ToString(), "/", prefix_); }
+std::string Cidr::ToString() const { return Concat(base_.ToString(), "/", prefix_); }
 
 std::string Endpoint::ToString() const {
-  return address.is_v4() ? absl::StrCat(address.ToString(), ":", port)
-                         : absl::StrCat("[", address.ToString(), "]:", port);
+  return address.is_v4() ? Concat(address.ToString(), ":", port) : Concat("[", address.ToString(), "]:", port);
 }
 
 }  // namespace fetchd::server

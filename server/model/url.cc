@@ -1,18 +1,14 @@
 #include "model/url.h"
 
+#include <algorithm>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
+#include <charconv>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
+#include "base/text.h"
 
 namespace fetchd::server {
 namespace {
@@ -23,9 +19,7 @@ std::string_view View(boost::urls::string_view s) { return {s.data(), s.size()};
 
 constexpr uint16_t DefaultPort(Scheme scheme) { return scheme == Scheme::kHttps ? 443 : 80; }
 
-bool IsUnreserved(char c) {
-  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_' || c == '~';
-}
+bool IsUnreserved(char c) { return IsAlnum(c) || c == '-' || c == '.' || c == '_' || c == '~'; }
 
 void AppendEncoded(char c, std::string& out) {
   constexpr char kHex[] = "0123456789ABCDEF";
@@ -36,19 +30,18 @@ void AppendEncoded(char c, std::string& out) {
 }
 
 bool IsEscape(std::string_view text, size_t at) {
-  return at + 2 < text.size() && absl::ascii_isxdigit(static_cast<unsigned char>(text[at + 1])) &&
-         absl::ascii_isxdigit(static_cast<unsigned char>(text[at + 2]));
+  return at + 2 < text.size() && IsHexDigit(text[at + 1]) && IsHexDigit(text[at + 2]);
 }
 
 // Blanks, control and non-ASCII characters have no place in a URL, wherever they stand.
 absl::Status CheckCharacters(std::string_view text) {
   for (size_t i = 0; i < text.size(); ++i) {
     auto c = static_cast<unsigned char>(text[i]);
-    if (c == ' ') return InvalidArgumentError(absl::StrCat("blank at byte ", i, "; write %20"));
-    if (c < 0x20 || c == 0x7f) return InvalidArgumentError(absl::StrCat("control character at byte ", i));
+    if (c == ' ') return InvalidArgumentError(Concat("blank at byte ", i, "; write %20"));
+    if (c < 0x20 || c == 0x7f) return InvalidArgumentError(Concat("control character at byte ", i));
     if (c >= 0x80) {
       return InvalidArgumentError(
-          absl::StrCat("non-ASCII character at byte ", i, "; percent-encode it, write host names in punycode"));
+          Concat("non-ASCII character at byte ", i, "; percent-encode it, write host names in punycode"));
     }
   }
   return absl::OkStatus();
@@ -76,9 +69,9 @@ absl::StatusOr<std::string> EncodeRest(std::string_view rest) {
 
 // RFC 3986 section 5.2.4, for paths that begin with a slash. Segments are taken as they are: %2E is no dot.
 std::string RemoveDotSegments(std::string_view path) {
-  if (!absl::StrContains(path, "/.")) return std::string(path);
+  if (path.find("/.") == path.npos) return std::string(path);
   std::vector<std::string_view> kept;
-  std::vector<std::string_view> segments = absl::StrSplit(path.substr(1), '/');
+  std::vector<std::string_view> segments = Split(path.substr(1), '/');
   for (size_t i = 0; i < segments.size(); ++i) {
     bool dots = segments[i] == "." || segments[i] == "..";
     if (segments[i] == ".." && !kept.empty()) kept.pop_back();
@@ -86,16 +79,16 @@ std::string RemoveDotSegments(std::string_view path) {
     if (dots && i + 1 == segments.size()) kept.emplace_back();
   }
   std::string out;
-  for (std::string_view segment : kept) absl::StrAppend(&out, "/", segment);
+  for (std::string_view segment : kept) out.append("/").append(segment);
   return out.empty() ? "/" : out;
 }
 
 // RFC 1123 section 2.1, and underscores, which live hosts have.
 absl::Status CheckHostName(std::string_view host) {
-  if (absl::EndsWith(host, ".")) host.remove_suffix(1);
+  if (host.ends_with(".")) host.remove_suffix(1);
   if (host.size() > 253) return InvalidArgumentError("host name is longer than 253 bytes");
   std::string_view last;
-  for (std::string_view label : absl::StrSplit(host, '.')) {
+  for (std::string_view label : Split(host, '.')) {
     last = label;
     if (label.empty()) return InvalidArgumentError("host name has an empty label");
     if (label.size() > 63) return InvalidArgumentError("host name has a label longer than 63 bytes");
@@ -103,27 +96,26 @@ absl::Status CheckHostName(std::string_view host) {
       return InvalidArgumentError("host name has a label that begins or ends with a hyphen");
     }
     for (char c : label) {
-      if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_') {
-        return InvalidArgumentError(
-            absl::StrCat("host name has the character '", absl::CHexEscape(std::string_view(&c, 1)), "'"));
+      if (!IsAlnum(c) && c != '-' && c != '_') {
+        return InvalidArgumentError(Concat("host name has the character '", std::string_view(&c, 1), "'"));
       }
     }
   }
   // The "ends in a number" rule of the WHATWG URL standard: resolvers would read such names as IPv4 addresses, each in
   // its own way, so only the one undisputed form is taken (by the caller), and this is not it.
   bool number = last.find_first_not_of("0123456789") == last.npos;
-  bool hex = absl::StartsWith(last, "0x") && last.find_first_not_of("0123456789abcdef", 2) == last.npos;
+  bool hex = last.starts_with("0x") && last.find_first_not_of("0123456789abcdef", 2) == last.npos;
   if (number || hex) return InvalidArgumentError("host looks like an IPv4 address but is not four decimal numbers");
   return absl::OkStatus();
 }
 
 absl::StatusOr<uint16_t> ParsePort(std::string_view digits, Scheme scheme) {
   if (digits.empty()) return DefaultPort(scheme);
-  uint32_t port = 0;
-  if (digits.size() > 5 || !absl::SimpleAtoi(digits, &port) || port == 0 || port > 65535) {
+  std::optional<uint32_t> port = ParseDecimal<uint32_t>(digits);
+  if (!port.has_value() || *port == 0 || *port > 65535) {
     return InvalidArgumentError("port must be 1 to 65535");
   }
-  return static_cast<uint16_t>(port);
+  return static_cast<uint16_t>(*port);
 }
 
 // What stands before path and query, checked for the mistakes whose cause the general parser would not name.
@@ -163,7 +155,9 @@ std::string Decode(std::string_view text) {
     if (text[i] == '+') {
       out.push_back(' ');
     } else if (text[i] == '%' && IsEscape(text, i)) {
-      out += absl::HexStringToBytes(text.substr(i + 1, 2));
+      unsigned byte = 0;
+      std::from_chars(text.data() + i + 1, text.data() + i + 3, byte, 16);
+      out.push_back(static_cast<char>(byte));
       i += 2;
     } else {
       out.push_back(text[i]);
@@ -185,9 +179,9 @@ std::string Encode(std::string_view text) {
 }
 
 bool IsScheme(std::string_view text) {
-  if (text.empty() || !absl::ascii_isalpha(static_cast<unsigned char>(text[0]))) return false;
+  if (text.empty() || !IsAlpha(text[0])) return false;
   for (char c : text)
-    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '+' && c != '-' && c != '.') return false;
+    if (!IsAlnum(c) && c != '+' && c != '-' && c != '.') return false;
   return true;
 }
 
@@ -202,13 +196,12 @@ std::pair<std::string_view, std::string_view> SplitQuery(std::string_view target
 
 std::string Origin::ToString() const {
   std::string_view name = scheme == Scheme::kHttps ? "https" : "http";
-  return host.find(':') == host.npos ? absl::StrCat(name, "://", host, ":", port)
-                                     : absl::StrCat(name, "://[", host, "]:", port);
+  return host.find(':') == host.npos ? Concat(name, "://", host, ":", port) : Concat(name, "://[", host, "]:", port);
 }
 
 absl::StatusOr<Url> Url::Parse(std::string_view text) {
   if (text.empty()) return InvalidArgumentError("URL is empty");
-  if (text.size() > kMaxSize) return InvalidArgumentError(absl::StrCat("URL is longer than ", kMaxSize, " bytes"));
+  if (text.size() > kMaxSize) return InvalidArgumentError(Concat("URL is longer than ", kMaxSize, " bytes"));
   if (absl::Status status = CheckCharacters(text); !status.ok()) return status;
   text = text.substr(0, text.find('#'));
 
@@ -217,19 +210,18 @@ absl::StatusOr<Url> Url::Parse(std::string_view text) {
     return InvalidArgumentError("URL must be absolute, as in https://host/path");
   }
   Url url;
-  std::string scheme = absl::AsciiStrToLower(text.substr(0, colon));
+  std::string scheme = Lower(text.substr(0, colon));
   if (scheme == "https") {
     url.origin_.scheme = Scheme::kHttps;
   } else if (scheme != "http") {
     // "localhost:8080/path" is a URL with the scheme "localhost" to the letter, but a forgotten scheme in fact.
-    if (!absl::StartsWith(text.substr(colon), "://") && colon + 1 < text.size() &&
-        absl::ascii_isdigit(static_cast<unsigned char>(text[colon + 1]))) {
+    if (!text.substr(colon).starts_with("://") && colon + 1 < text.size() && IsDigit(text[colon + 1])) {
       return InvalidArgumentError("URL must be absolute, as in https://host/path");
     }
-    return absl::PermissionDeniedError(absl::StrCat("scheme '", scheme, "' is not allowed; only http and https are"));
+    return absl::PermissionDeniedError(Concat("scheme '", scheme, "' is not allowed; only http and https are"));
   }
   std::string_view rest = text.substr(colon + 1);
-  if (!absl::StartsWith(rest, "//")) return InvalidArgumentError("URL has no host; write // after the scheme");
+  if (!rest.starts_with("//")) return InvalidArgumentError("URL has no host; write // after the scheme");
   rest.remove_prefix(2);
   std::string_view authority = rest.substr(0, rest.find_first_of("/?"));
   rest.remove_prefix(authority.size());
@@ -238,11 +230,11 @@ absl::StatusOr<Url> Url::Parse(std::string_view text) {
   if (!encoded.ok()) return encoded.status();
 
   // The strict parser has the last word, and what follows reads nothing but its parse.
-  std::string strict = absl::StrCat(scheme, "://", authority, *encoded);
+  std::string strict = Concat(scheme, "://", authority, *encoded);
   auto parsed = boost::urls::parse_uri(strict);
-  if (parsed.has_error()) return InvalidArgumentError(absl::StrCat("malformed URL: ", parsed.error().message()));
+  if (parsed.has_error()) return InvalidArgumentError(Concat("malformed URL: ", parsed.error().message()));
   const boost::urls::url_view& view = *parsed;
-  std::string host = absl::AsciiStrToLower(View(view.encoded_host()));
+  std::string host = Lower(View(view.encoded_host()));
   switch (view.host_type()) {
     case boost::urls::host_type::ipv6:
       url.host_address_ = IpAddress::Parse(std::string_view(host).substr(1, host.size() - 2));
@@ -263,20 +255,22 @@ absl::StatusOr<Url> Url::Parse(std::string_view text) {
   url.origin_.port = *port;
   url.origin_.host = url.host_address_.has_value() ? url.host_address_->ToString() : std::move(host);
   bool brackets = url.host_address_.has_value() && !url.host_address_->is_v4();
-  url.authority_ = brackets ? absl::StrCat("[", url.origin_.host, "]") : url.origin_.host;
-  if (*port != DefaultPort(url.origin_.scheme)) absl::StrAppend(&url.authority_, ":", *port);
-  url.text_ = absl::StrCat(scheme, "://", url.authority_);
+  url.authority_ = brackets ? Concat("[", url.origin_.host, "]") : url.origin_.host;
+  if (*port != DefaultPort(url.origin_.scheme)) url.authority_ += Concat(":", *port);
+  url.text_ = Concat(scheme, "://", url.authority_);
   url.target_at_ = url.text_.size();
   std::string_view path = View(view.encoded_path());
-  absl::StrAppend(&url.text_, path.empty() ? "/" : RemoveDotSegments(path));
-  if (view.has_query()) absl::StrAppend(&url.text_, "?", View(view.encoded_query()));
+  url.text_ += path.empty() ? "/" : RemoveDotSegments(path);
+  if (view.has_query()) url.text_.append("?").append(View(view.encoded_query()));
   // Encoding may have tripled it.
-  if (url.text_.size() > kMaxSize) return InvalidArgumentError(absl::StrCat("URL is longer than ", kMaxSize, " bytes"));
+  if (url.text_.size() > kMaxSize) return InvalidArgumentError(Concat("URL is longer than ", kMaxSize, " bytes"));
   return url;
 }
 
 absl::StatusOr<Url> Url::Resolve(std::string_view reference) const {
-  reference = absl::StripAsciiWhitespace(reference);
+  constexpr std::string_view kBlanks = " \t\r\n";
+  reference.remove_prefix(std::min(reference.find_first_not_of(kBlanks), reference.size()));
+  reference = reference.substr(0, reference.find_last_not_of(kBlanks) + 1);
   reference = reference.substr(0, reference.find('#'));
   // References come from origins, which send what browsers put up with.
   std::string ref;
@@ -293,21 +287,21 @@ absl::StatusOr<Url> Url::Resolve(std::string_view reference) const {
   size_t colon = ref.find_first_of(":/?");
   if (colon != ref.npos && ref[colon] == ':' && IsScheme(std::string_view(ref).substr(0, colon))) return Parse(ref);
   std::string_view site = std::string_view(text_).substr(0, target_at_);
-  if (absl::StartsWith(ref, "//")) return Parse(absl::StrCat(site.substr(0, site.find(':') + 1), ref));
-  if (absl::StartsWith(ref, "/")) return Parse(absl::StrCat(site, ref));
+  if (ref.starts_with("//")) return Parse(Concat(site.substr(0, site.find(':') + 1), ref));
+  if (ref.starts_with("/")) return Parse(Concat(site, ref));
   auto [path, query] = SplitQuery(target());
   if (ref.empty()) return *this;
-  if (ref[0] == '?') return Parse(absl::StrCat(site, path, ref));
-  return Parse(absl::StrCat(site, path.substr(0, path.rfind('/') + 1), ref));
+  if (ref[0] == '?') return Parse(Concat(site, path, ref));
+  return Parse(Concat(site, path.substr(0, path.rfind('/') + 1), ref));
 }
 
 absl::StatusOr<Url> Url::WithQueryParam(std::string_view name, std::string_view value, bool drop_others) const {
   auto [path, query] = SplitQuery(target());
-  std::string replacement = absl::StrCat(Encode(name), "=", Encode(value));
+  std::string replacement = Concat(Encode(name), "=", Encode(value));
   std::vector<std::string_view> pieces;
   bool placed = false;
   if (query.size() > 1) {
-    for (std::string_view piece : absl::StrSplit(query.substr(1), '&')) {
+    for (std::string_view piece : Split(query.substr(1), '&')) {
       bool same = Decode(piece.substr(0, piece.find('='))) == name;
       if (same && !placed) {
         pieces.push_back(replacement);
@@ -318,22 +312,28 @@ absl::StatusOr<Url> Url::WithQueryParam(std::string_view name, std::string_view 
     }
   }
   if (!placed) pieces.push_back(replacement);
-  return Parse(absl::StrCat(std::string_view(text_).substr(0, target_at_), path, "?", absl::StrJoin(pieces, "&")));
+  std::string text = Concat(std::string_view(text_).substr(0, target_at_), path);
+  char separator = '?';
+  for (std::string_view piece : pieces) {
+    text.append(1, separator).append(piece);
+    separator = '&';
+  }
+  return Parse(text);
 }
 
 std::string Url::Redacted() const {
   auto [path, query] = SplitQuery(target());
-  std::string out = absl::StrCat(std::string_view(text_).substr(0, target_at_), path);
+  std::string out = Concat(std::string_view(text_).substr(0, target_at_), path);
   if (query.empty()) return out;
   out.push_back('?');
   if (query.size() == 1) return out;
   bool first = true;
-  for (std::string_view piece : absl::StrSplit(query.substr(1), '&')) {
+  for (std::string_view piece : Split(query.substr(1), '&')) {
     if (!first) out.push_back('&');
     first = false;
     size_t equals = piece.find('=');
     // A piece without a name might be a secret all by itself.
-    if (equals != piece.npos) absl::StrAppend(&out, piece.substr(0, equals + 1));
+    if (equals != piece.npos) out += piece.substr(0, equals + 1);
     if (!piece.empty()) out.push_back('*');
   }
   return out;
