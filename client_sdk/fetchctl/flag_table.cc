@@ -154,8 +154,8 @@ void AddRequestFlags(std::vector<Flag>& flags) {
       {
           {'X', "request", "METHOD", kFetching, "HTTP method (default: GET; POST with -d, PUT with -T)",
            Do([](Invocation& i, const std::string& value) { i.request.set_method(value); })},
-          {'H', "header", "'NAME: VALUE'", kFetching, "add a request header; may be repeated", Header(false)},
-          {0, "secret-header", "'NAME: VALUE'", kFetching, "the same, never to appear in a log", Header(true)},
+          {'H', "header", "NAME:VALUE", kFetching, "add a request header; may be repeated", Header(false)},
+          {0, "secret-header", "NAME:VALUE", kFetching, "the same, never to appear in a log", Header(true)},
           {'d', "data", "DATA", kFetching, "request body, byte for byte; @FILE or @- reads it; several are joined by &",
            add_data},
           {0, "data-binary", "DATA", kFetching, "the same as --data", add_data},

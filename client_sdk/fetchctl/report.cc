@@ -31,6 +31,13 @@ void TraceHeaders(const Session& session, const char* mark,
   }
 }
 
+// A JSON string.
+std::string Quoted(const std::string& text) {
+  google::protobuf::Value value;
+  value.set_string_value(text);
+  return ToJson(value);
+}
+
 }  // namespace
 
 bool Output::Open(const std::string& path, Terminal& terminal) {
@@ -58,12 +65,11 @@ int ReportStatus(const Session& session, const absl::Status& status) {
   const bool interrupted = session.stop.stop_requested();
   const int code = interrupted ? kInterrupted : ExitCodeOf(status);
   if (session.invocation.json) {
-    google::protobuf::Struct line;
-    auto& error = *(*line.mutable_fields())["rpcError"].mutable_struct_value()->mutable_fields();
-    error["code"].set_string_value(absl::StatusCodeToString(status.code()));
-    error["message"].set_string_value(std::string(status.message()));
-    if (const std::string reason = DetailsOf(status).reason; !reason.empty()) error["reason"].set_string_value(reason);
-    session.terminal.out << ToJson(line) << "\n";
+    std::string line = absl::StrCat("{\"rpcError\":{\"code\":\"", absl::StatusCodeToString(status.code()),
+                                    "\",\"message\":", Quoted(std::string(status.message())));
+    const StatusDetails details = DetailsOf(status);
+    if (!details.reason.empty()) absl::StrAppend(&line, ",\"reason\":", Quoted(details.reason));
+    session.terminal.out << line << "}}\n";
   }
   if (interrupted) return Complain(session, code, "interrupted");
   std::string message = absl::StrCat("fetchd at ", session.invocation.target, ": ", Describe(status));

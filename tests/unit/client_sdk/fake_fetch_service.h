@@ -1,0 +1,77 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "fetchd/v1/fetch_service.grpc.pb.h"
+#include "google/protobuf/message.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "grpcpp/grpcpp.h"
+
+namespace fetchd {
+
+// A fetchd whose answers a test writes: set the handlers that are needed before calling.
+class FakeFetchService : public v1::FetchService::Service {
+ public:
+  using Context = grpc::ServerContext;
+
+  std::function<grpc::Status(Context*, const v1::FetchRequest&, v1::FetchResponse*)> on_fetch;
+  std::function<grpc::Status(Context*, const v1::FetchBatchRequest&, grpc::ServerWriter<v1::FetchBatchResponse>*)>
+      on_batch;
+  std::function<grpc::Status(Context*, const v1::FetchPagedRequest&, grpc::ServerWriter<v1::FetchPagedResponse>*)>
+      on_paged;
+  std::function<grpc::Status(Context*, grpc::ServerReaderWriter<v1::FetchStreamResponse, v1::FetchStreamRequest>*)>
+      on_stream;
+
+  grpc::Status Fetch(Context* context, const v1::FetchRequest* request, v1::FetchResponse* response) override {
+    return on_fetch(context, *request, response);
+  }
+  grpc::Status FetchBatch(Context* context, const v1::FetchBatchRequest* request,
+                          grpc::ServerWriter<v1::FetchBatchResponse>* writer) override {
+    return on_batch(context, *request, writer);
+  }
+  grpc::Status FetchPaged(Context* context, const v1::FetchPagedRequest* request,
+                          grpc::ServerWriter<v1::FetchPagedResponse>* writer) override {
+    return on_paged(context, *request, writer);
+  }
+  grpc::Status FetchStream(Context* context,
+                           grpc::ServerReaderWriter<v1::FetchStreamResponse, v1::FetchStreamRequest>* stream) override {
+    return on_stream(context, stream);
+  }
+};
+
+// Serves a FakeFetchService on a port of its own, with the health service.
+class FakeServer {
+ public:
+  explicit FakeServer(std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials()) {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", std::move(credentials), &port_);
+    builder.RegisterService(&service);
+    server_ = builder.BuildAndStart();
+  }
+  ~FakeServer() { server_->Shutdown(std::chrono::system_clock::now()); }
+
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  grpc::Server& server() { return *server_; }
+
+  FakeFetchService service;
+
+ private:
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+// A status with google.rpc details, as fetchd sends them.
+inline grpc::Status StatusWith(grpc::StatusCode code, const std::string& message,
+                               const std::vector<const google::protobuf::Message*>& details) {
+  google::rpc::Status status;
+  status.set_code(code);
+  status.set_message(message);
+  for (const google::protobuf::Message* detail : details) status.add_details()->PackFrom(*detail);
+  return grpc::Status(code, message, status.SerializeAsString());
+}
+
+}  // namespace fetchd
