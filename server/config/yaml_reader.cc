@@ -69,7 +69,7 @@ class Reader {
       } else if (key->is_repeated()) {
         ReadList(entry.second, path, *key, message);
       } else {
-        ReadScalar(entry.first, entry.second, path, *key, message);
+        ReadScalar(entry.second, path, *key, message);
       }
     }
   }
@@ -83,10 +83,9 @@ class Reader {
     return absl::StrCat("unknown key; accepted here: ", absl::StrJoin(names, ", "));
   }
 
-  void ReadScalar(const YAML::Node& name, const YAML::Node& node, const std::string& path, const FieldDescriptor& key,
-                  Message& message) {
+  void ReadScalar(const YAML::Node& node, const std::string& path, const FieldDescriptor& key, Message& message) {
     if (!node.IsScalar()) {
-      Complain(node.IsNull() ? name : node, path, absl::StrCat("needs ", Accepted(key), ", not ", KindOf(node)));
+      Complain(node, path, absl::StrCat("needs ", Accepted(key), ", not ", KindOf(node)));
       return;
     }
     if (const auto wrong = SetValue(message, key, node.Scalar())) Complain(node, path, *wrong);
@@ -115,10 +114,10 @@ class Reader {
   }
 
   void Complain(const YAML::Node& node, absl::string_view path, absl::string_view what) {
-    // An empty value has no place of its own in yaml-cpp.
+    // An empty value stands nowhere, so yaml-cpp names the place after it.
     const YAML::Mark mark = node.Mark();
     const auto place = places_.find(path);
-    if (mark.is_null() && place != places_.end()) {
+    if (node.IsNull() && place != places_.end()) {
       complaints_.Add(place->second, path, what);
     } else {
       complaints_.Add(absl::StrCat(file_, ":", mark.is_null() ? 1 : mark.line + 1), path, what);
