@@ -8,7 +8,6 @@ import subprocess
 import threading
 from typing import Any, Callable
 
-import grpc
 import pytest
 from calls import Client, response_of
 from fetchd.v1 import fetch_pb2 as pb
