@@ -75,4 +75,4 @@ warm=$((calls / 4 > 0 ? calls / 4 : 1))
 few=$(run few "$warm")
 many=$(run many $((warm + calls)))
 echo "$rpc, c=$concurrency: $(((many - few) / (calls * per_call))) instructions per fetch"
-[ -z "$top" ] || callgrind_annotate --threshold=80 "$dir/many.callgrind" | sed -n '/file:function/,$p' | head -60
+[ -z "$top" ] || callgrind_annotate --threshold=80 "$dir/many.callgrind" | awk '/file:function/ {on = 1} on && n++ < 60'

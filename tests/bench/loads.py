@@ -60,7 +60,8 @@ LOADS = [
     Load("inflight-64-same-rate", "fetch", "{slow}/6", 64, growth=True, warmup=1),
     Load("inflight-10000", "fetch", "{slow}/1000", MANY, SLOW, growth=True, warmup=3),
     Load("batch-1000", "batch", "{http}/1k", 8, {"batch": 1000}, growth=True),
-    MemoryLoad("mem-idle-origin", "{many}/close", "origin", {"concurrency": 64, "origins": MANY}, hold=False),
+    # fetchd remembers no more than 4096 origins without a connection.
+    MemoryLoad("mem-idle-origin", "{many}/close", "origin", {"concurrency": 64, "origins": 4000}, hold=False, count=4000),
     MemoryLoad("mem-idle-connection", "{many}/1k", "connection", {"concurrency": 64, "origins": MANY}, hold=False),
     MemoryLoad("mem-waiting-fetch", "{slow}/8000", "fetch", {"concurrency": MANY, "ramp": 2}, hold=True),
 ]

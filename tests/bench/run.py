@@ -143,9 +143,12 @@ class Bench:
                 if load.hold:
                     process = self.generator(server, [*flags, f"--calls={load.count}"])
                     time.sleep(load.flags["ramp"] + 3)
-                    after = server.rss_kib()
+                    after, connections = server.rss_kib(), server.open_files()
                     process.kill()
                     process.communicate()
+                    if connections < load.count:
+                        print(f"bench: {load.name}: {name} held only {connections} connections", file=sys.stderr)
+                        continue
                 else:
                     result = self.generate(server, [*flags, f"--calls={load.count}"])
                     if not result or result["errors"]:

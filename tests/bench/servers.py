@@ -32,6 +32,9 @@ class Server:
                 return int(line.split()[1])
         raise RuntimeError(f"{self.name} has ended")
 
+    def open_files(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
     def stop(self):
         # A drain would wait for calls the load generator left behind.
         self.process.send_signal(signal.SIGKILL)

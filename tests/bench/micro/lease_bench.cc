@@ -1,0 +1,51 @@
+#include <benchmark/benchmark.h>
+
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "engine/connection_pool.h"
+#include "engine/origin_state.h"
+#include "support/loop.h"
+#include "support/scripted_connector.h"
+
+namespace fetchd::server {
+namespace {
+
+// A fetch's way to a kept connection and back: find the origin, take the newest idle connection, give it back.
+Task<void> LeaseInTurn(benchmark::State& state, Loop& loop, OriginTable& origins, ConnectionPool& pool) {
+  std::vector<FetchSpec> specs(static_cast<size_t>(state.range(0)));
+  for (size_t i = 0; i < specs.size(); ++i) {
+    specs[i].url = *Url::Parse("http://host-" + std::to_string(i) + ".example.com/");
+    CancelScope attempt(loop.scope(), kNever, FailureCode::kAttemptTimeout);
+    auto dialled = co_await pool.Acquire(
+        {.origin = origins.Get(specs[i].url.origin()), .spec = specs[i], .fresh = false, .scope = attempt});
+    dialled.lease.MarkReusable();
+  }
+  size_t next = 0;
+  for (auto _ : state) {
+    const FetchSpec& spec = specs[next++ % specs.size()];
+    CancelScope attempt(loop.scope(), kNever, FailureCode::kAttemptTimeout);
+    auto result = co_await pool.Acquire(
+        {.origin = origins.Get(spec.url.origin()), .spec = spec, .fresh = false, .scope = attempt});
+    if (!result.lease || !result.lease.reused()) state.SkipWithError("no kept connection");
+    result.lease.MarkReusable();
+  }
+}
+
+void BM_PickLease(benchmark::State& state) {
+  Loop loop;
+  Random random(1);
+  ThreadMetrics metrics;
+  ScriptedConnector connector(loop.executor());
+  OriginTable origins({}, loop.clock(), loop.timers(), metrics);
+  ConnectionPool pool({.max_total = 20'000}, loop.executor(), loop.clock(), loop.timers(), random, connector, origins,
+                      metrics);
+  loop.Run(LeaseInTurn(state, loop, origins, pool));
+  pool.Close();
+}
+BENCHMARK(BM_PickLease)->Arg(1)->Arg(1000)->Arg(10'000);
+
+}  // namespace
+}  // namespace fetchd::server
