@@ -1,0 +1,61 @@
+#include "fetch/collecting_call.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <utility>
+
+namespace fetchd::server {
+namespace {
+
+// A body of unknown length begins with this room and then doubles.
+constexpr size_t kFirstRoom = 4096;
+// Room made at once on the word of a Content-Length; more is made as bytes arrive.
+constexpr size_t kMostTrusted = 256 * 1024;
+
+size_t FieldsSize(const Headers& headers) { return headers.bytes() + 16 * headers.size(); }
+
+}  // namespace
+
+size_t Collected::ReplySize() const {
+  size_t size = 256 + id.size() + redacted_url.size() + body.size() + FieldsSize(outcome.trailers);
+  if (head) size += FieldsSize(head->headers);
+  if (outcome.failure) size += outcome.failure->detail.size();
+  return size;
+}
+
+void CollectingCall::OnStart(Executor owner) {
+  owner_is_home_ = owner == home_;
+  writable_.emplace(owner);
+}
+
+void CollectingCall::OnHead(ResponseHead head) { collected_.head = std::move(head); }
+
+std::span<char> CollectingCall::Prepare(size_t want) {
+  std::string& body = collected_.body;
+  if (filled_ == body.size()) {
+    size_t room = std::max(kFirstRoom, filled_);
+    const auto& length = collected_.head->content_length;
+    // One byte more than announced would never be used.
+    if (length && *length > filled_) room = std::min<uint64_t>(*length - filled_, std::max(kMostTrusted, filled_));
+    body.resize(filled_ + room);
+  }
+  return {body.data() + filled_, std::min(want, body.size() - filled_)};
+}
+
+void CollectingCall::Commit(size_t n) { filled_ += n; }
+
+void CollectingCall::OnDone(Outcome outcome) {
+  collected_.id = spec.id;
+  if (outcome.failure) collected_.redacted_url = spec.url.Redacted();
+  collected_.body.resize(filled_);
+  collected_.outcome = std::move(outcome);
+  if (owner_is_home_) {
+    std::exchange(done_, nullptr)(std::move(collected_));
+    return;
+  }
+  asio::post(home_, [self = std::static_pointer_cast<CollectingCall>(shared_from_this())] {
+    std::exchange(self->done_, nullptr)(std::move(self->collected_));
+  });
+}
+
+}  // namespace fetchd::server

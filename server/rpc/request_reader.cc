@@ -1,0 +1,208 @@
+#include "rpc/request_reader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/text.h"
+#include "rpc/field_rules.h"
+#include "rpc/violations.h"
+
+namespace fetchd::server {
+namespace {
+
+constexpr size_t kMaxHeaders = 256;
+constexpr size_t kMaxHeaderBytes = 64 * 1024;
+constexpr uint32_t kMaxAttempts = 10;
+
+std::string HeaderPath(int index, std::string_view part) { return Concat("headers[", index, "].", part); }
+
+}  // namespace
+
+Instant AnswerBy(Instant now, Instant rpc_deadline) {
+  if (rpc_deadline == kNever) return kNever;
+  const Duration left = std::max(rpc_deadline - now, Duration::zero());
+  return rpc_deadline - std::min<Duration>(std::chrono::milliseconds(50), left / 20);
+}
+
+Timeouts RequestReader::ReadTimeouts(const v1::FetchRequest& request, Shape shape, std::string_view prefix,
+                                     Violations& violations) const {
+  Timeouts result = options_.timeouts;
+  if (shape == Shape::kStreamed) result.total = result.attempt = kForever;
+  if (!request.has_timeouts()) return result;
+  const v1::Timeouts& t = request.timeouts();
+  const Timeouts& caps = options_.timeout_caps;
+  const auto read = [&](bool set, const google::protobuf::Duration& value, std::string_view name, Duration cap,
+                        Duration& into) {
+    if (!set) return;
+    Duration d{};
+    if (const char* wrong = ReadDuration(value, d)) return violations.Add(prefix, Concat("timeouts.", name), wrong);
+    if (d > Duration::zero()) into = std::min(d, cap);
+  };
+  read(t.has_total(), t.total(), "total", caps.total, result.total);
+  read(t.has_attempt(), t.attempt(), "attempt", caps.attempt, result.attempt);
+  read(t.has_queue(), t.queue(), "queue", caps.queue, result.queue);
+  read(t.has_dns(), t.dns(), "dns", caps.dns, result.dns);
+  read(t.has_connect(), t.connect(), "connect", caps.connect, result.connect);
+  read(t.has_tls(), t.tls(), "tls", caps.tls, result.tls);
+  read(t.has_send_idle(), t.send_idle(), "send_idle", caps.send_idle, result.send_idle);
+  read(t.has_first_byte(), t.first_byte(), "first_byte", caps.first_byte, result.first_byte);
+  read(t.has_between_bytes(), t.between_bytes(), "between_bytes", caps.between_bytes, result.between_bytes);
+  result.min_bytes_per_second = t.min_bytes_per_second();
+  return result;
+}
+
+RetryOptions RequestReader::ReadRetry(const v1::FetchRequest& request, std::string_view prefix,
+                                      Violations& violations) const {
+  RetryOptions result = options_.retry;
+  if (!request.has_retry()) return result;
+  const v1::RetryPolicy& retry = request.retry();
+  if (retry.max_attempts() > kMaxAttempts) {
+    violations.Add(prefix, "retry.max_attempts", "must be at most 10");
+  } else if (retry.max_attempts() > 0) {
+    result.max_attempts = static_cast<int>(retry.max_attempts());
+  }
+  if (retry.has_initial_backoff()) {
+    if (const char* wrong = ReadDuration(retry.initial_backoff(), result.initial_backoff))
+      violations.Add(prefix, "retry.initial_backoff", wrong);
+  }
+  if (retry.has_max_backoff()) {
+    if (const char* wrong = ReadDuration(retry.max_backoff(), result.max_backoff))
+      violations.Add(prefix, "retry.max_backoff", wrong);
+  }
+  result.idempotent = retry.idempotent();
+  return result;
+}
+
+BodyLimit RequestReader::ReadBodyLimit(const v1::FetchRequest& request, Shape shape, std::string_view prefix,
+                                       Violations& violations) const {
+  BodyLimit result;
+  if (shape == Shape::kWholeBody) result.max_bytes = options_.max_unary_body_bytes;
+  if (!request.has_body_policy()) return result;
+  const v1::BodyPolicy& policy = request.body_policy();
+  if (policy.max_bytes() > 0) result.max_bytes = std::min<uint64_t>(policy.max_bytes(), result.max_bytes);
+  if (!v1::BodyPolicy::Overflow_IsValid(policy.on_overflow()))
+    violations.Add(prefix, "body_policy.on_overflow", "is not a known value");
+  result.truncate = policy.on_overflow() == v1::BodyPolicy::OVERFLOW_TRUNCATE;
+  return result;
+}
+
+FetchSpec RequestReader::ReadSpec(v1::FetchRequest&& request, Shape shape, const RpcFacts& facts,
+                                  std::string_view prefix, Violations& violations) const {
+  FetchSpec spec;
+  if (request.url().empty()) {
+    violations.Add(prefix, "url", "is required");
+  } else if (absl::StatusOr<Url> url = Url::Parse(request.url()); url.ok()) {
+    const absl::Status allowed = starter_.CheckUrl(*url);
+    if (!allowed.ok()) violations.Forbid(prefix, "url", std::string(allowed.message()));
+    spec.url = *std::move(url);
+  } else if (absl::IsPermissionDenied(url.status())) {
+    violations.Forbid(prefix, "url", std::string(url.status().message()));
+  } else {
+    violations.Add(prefix, "url", std::string(url.status().message()));
+  }
+
+  if (!request.method().empty()) {
+    if (const char* wrong = CheckMethod(request.method())) {
+      violations.Add(prefix, "method", wrong);
+    } else {
+      spec.method = std::move(*request.mutable_method());
+    }
+  }
+
+  size_t bytes = 0;
+  for (const v1::Header& header : request.headers()) bytes += header.name().size() + header.value().size();
+  if (request.headers_size() > static_cast<int>(kMaxHeaders)) {
+    violations.Add(prefix, "headers", Concat("has ", request.headers_size(), " fields, at most 256 are allowed"));
+  } else if (bytes > kMaxHeaderBytes) {
+    violations.Add(prefix, "headers", Concat("has ", bytes, " bytes, at most 64 KiB are allowed"));
+  } else {
+    spec.headers.Reserve(static_cast<size_t>(request.headers_size()), bytes);
+    for (int i = 0; i < request.headers_size(); ++i) {
+      const v1::Header& header = request.headers(i);
+      const char* bad_name = CheckHeaderName(header.name());
+      const char* bad_value = CheckHeaderValue(header.value());
+      if (bad_name != nullptr) violations.Add(prefix, HeaderPath(i, "name"), bad_name);
+      if (bad_value != nullptr) violations.Add(prefix, HeaderPath(i, "value"), bad_value);
+      if (bad_name == nullptr && bad_value == nullptr)
+        spec.headers.Add(header.name(), header.value(), header.sensitive());
+    }
+  }
+
+  spec.timeouts = ReadTimeouts(request, shape, prefix, violations);
+  spec.retry = ReadRetry(request, prefix, violations);
+  spec.body_limit = ReadBodyLimit(request, shape, prefix, violations);
+  spec.body = std::move(*request.mutable_body());
+  spec.id = ids_.Next();
+  spec.caller = facts.caller;
+  spec.deadline = std::min(After(facts.now, spec.timeouts.total), facts.answer_by);
+  return spec;
+}
+
+std::variant<FetchSpec, Refusal> RequestReader::ReadFetch(v1::FetchRequest&& request, const RpcFacts& facts) const {
+  Violations violations;
+  FetchSpec spec = ReadSpec(std::move(request), Shape::kWholeBody, facts, "", violations);
+  if (violations.any()) return std::move(violations).Take();
+  return spec;
+}
+
+std::variant<BatchSpec, Refusal> RequestReader::ReadBatch(const v1::FetchBatchRequest& request,
+                                                          const RpcFacts& facts) const {
+  Violations violations;
+  const auto items = static_cast<size_t>(request.requests_size());
+  if (items == 0) violations.Add("", "requests", "must have at least one item");
+  if (items > options_.max_batch_items)
+    violations.Add("", "requests", Concat("has ", items, " items, at most ", options_.max_batch_items, " are allowed"));
+  if (!v1::FetchBatchRequest::Order_IsValid(request.order())) violations.Add("", "order", "is not a known value");
+  if (!v1::FetchBatchRequest::FailureMode_IsValid(request.failure_mode()))
+    violations.Add("", "failure_mode", "is not a known value");
+  if (violations.any()) return std::move(violations).Take();
+  BatchSpec spec;
+  spec.items = items;
+  spec.input_order = request.order() == v1::FetchBatchRequest::ORDER_INPUT;
+  spec.fail_fast = request.failure_mode() == v1::FetchBatchRequest::FAILURE_MODE_FAIL_FAST;
+  const size_t asked = request.max_concurrency() > 0 ? request.max_concurrency() : options_.batch_concurrency;
+  spec.max_concurrency = std::min({asked, kMaxBatchConcurrency, items});
+  spec.deadline = facts.answer_by;
+  return spec;
+}
+
+std::variant<FetchSpec, Collected> RequestReader::ReadBatchItem(v1::FetchRequest&& request, size_t index,
+                                                                const RpcFacts& facts) const {
+  Violations violations;
+  const std::string prefix = Concat("requests[", index, "].");
+  FetchSpec spec = ReadSpec(std::move(request), Shape::kWholeBody, facts, prefix, violations);
+  if (!violations.any()) return spec;
+  Collected result;
+  result.id = std::move(spec.id);
+  Failure failure;
+  const Refusal refusal = std::move(violations).Take();
+  if (const auto* forbidden = std::get_if<UrlForbidden>(&refusal)) {
+    failure.code = FailureCode::kHttpRequestDenied;
+    failure.detail = Describe({forbidden->violation});
+    // The URL of a scheme that is none of ours was never parsed.
+    if (!spec.url.text().empty()) result.redacted_url = spec.url.Redacted();
+  } else {
+    failure.code = FailureCode::kRequestInvalid;
+    failure.detail = Describe(std::get<InvalidRequest>(refusal).violations);
+  }
+  result.outcome.failure = std::move(failure);
+  return result;
+}
+
+std::variant<StreamSpec, Refusal> RequestReader::ReadStreamStart(v1::FetchStreamStart&& start,
+                                                                 const RpcFacts& facts) const {
+  constexpr std::string_view kPrefix = "start.";
+  Violations violations;
+  StreamSpec spec;
+  spec.streams_body = start.streams_body();
+  if (start.has_body_length()) spec.body_length = start.body_length();
+  if (spec.streams_body && !start.request().body().empty())
+    violations.Add(kPrefix, "request.body", "must be empty when streams_body is set");
+  if (!spec.streams_body && spec.body_length) violations.Add(kPrefix, "body_length", "needs streams_body");
+  spec.fetch =
+      ReadSpec(std::move(*start.mutable_request()), Shape::kStreamed, facts, Concat(kPrefix, "request."), violations);
+  if (violations.any()) return std::move(violations).Take();
+  return spec;
+}
+
+}  // namespace fetchd::server

@@ -1,0 +1,106 @@
+// From fetchd.v1 requests to the model: every rule that the proto comments state is checked here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/clock.h"
+#include "fetch/batch.h"
+#include "fetch/fetch_starter.h"
+#include "fetch/paged_messages.h"
+#include "fetchd/v1/fetch_service.pb.h"
+#include "model/request.h"
+#include "rpc/fetch_ids.h"
+#include "rpc/status_table.h"
+
+namespace fetchd::server {
+
+class ResumeTokens;
+
+struct ReaderOptions {
+  // For what a request leaves unset. `total` and `attempt` do not count for FetchStream, which has none by itself.
+  Timeouts timeouts;
+  // What a request may ask for at most; more is lowered to it. `min_bytes_per_second` is not read.
+  Timeouts timeout_caps = {.total = std::chrono::minutes(10),
+                           .attempt = std::chrono::minutes(10),
+                           .queue = std::chrono::seconds(60),
+                           .dns = std::chrono::seconds(30),
+                           .connect = std::chrono::seconds(30),
+                           .tls = std::chrono::seconds(30),
+                           .send_idle = std::chrono::minutes(2),
+                           .first_byte = std::chrono::minutes(5),
+                           .between_bytes = std::chrono::minutes(2)};
+  // For what a request leaves unset.
+  RetryOptions retry;
+  // Default and cap of a body in a reply of Fetch, FetchBatch and FetchPaged. 3.5 MiB leaves room for headers below the
+  // 4 MiB that gRPC clients receive by default.
+  uint64_t max_unary_body_bytes = 3'584 * 1024;
+  // Items of a batch.
+  size_t max_batch_items = 10'000;
+  // Items of a batch in flight at once, if the caller says nothing; at most kMaxBatchConcurrency.
+  size_t batch_concurrency = 100;
+  // Pages of FetchPaged: default and cap.
+  uint64_t max_pages = 10'000;
+};
+inline constexpr size_t kMaxBatchConcurrency = 1'000;
+
+// What is known of the RPC besides its message.
+struct RpcFacts {
+  std::string caller = "-";
+  Instant now;
+  WallTime wall_now;
+  // When the answer must be on its way, because the caller stops waiting soon after; kNever: it does not.
+  Instant answer_by = kNever;
+};
+
+// min(50 ms, 5 % of what is left) before the RPC's deadline.
+Instant AnswerBy(Instant now, Instant rpc_deadline);
+
+// A validated FetchStreamStart.
+struct StreamSpec {
+  FetchSpec fetch;
+  bool streams_body = false;
+  std::optional<uint64_t> body_length;
+};
+
+// Validates and converts. Reads collect all violations of a request, each with its path. Requests are taken apart
+// (bodies are moved out). Immutable; thread-safe. The references outlive it.
+class RequestReader {
+ public:
+  RequestReader(ReaderOptions options, const FetchStarter& starter, FetchIds& ids)
+      : options_(options), starter_(starter), ids_(ids) {}
+
+  std::variant<FetchSpec, Refusal> ReadFetch(v1::FetchRequest&& request, const RpcFacts& facts) const;
+  // The batch but for its items.
+  std::variant<BatchSpec, Refusal> ReadBatch(const v1::FetchBatchRequest& request, const RpcFacts& facts) const;
+  // One item; a refusal becomes the item's result.
+  std::variant<FetchSpec, Collected> ReadBatchItem(v1::FetchRequest&& request, size_t index,
+                                                   const RpcFacts& facts) const;
+  std::variant<StreamSpec, Refusal> ReadStreamStart(v1::FetchStreamStart&& start, const RpcFacts& facts) const;
+  std::variant<PagedSpec, Refusal> ReadPaged(v1::FetchPagedRequest&& request, const ResumeTokens& tokens,
+                                             const RpcFacts& facts) const;
+
+  const ReaderOptions& options() const { return options_; }
+
+ private:
+  enum class Shape { kWholeBody, kStreamed };
+  class Violations;
+
+  FetchSpec ReadSpec(v1::FetchRequest&& request, Shape shape, const RpcFacts& facts, std::string_view prefix,
+                     Violations& violations) const;
+  Timeouts ReadTimeouts(const v1::FetchRequest& request, Shape shape, std::string_view prefix,
+                        Violations& violations) const;
+  RetryOptions ReadRetry(const v1::FetchRequest& request, std::string_view prefix, Violations& violations) const;
+  BodyLimit ReadBodyLimit(const v1::FetchRequest& request, Shape shape, std::string_view prefix,
+                          Violations& violations) const;
+  PagingRules ReadPagingRules(const v1::FetchPagedRequest& request, Violations& violations) const;
+
+  const ReaderOptions options_;
+  const FetchStarter& starter_;
+  FetchIds& ids_;
+};
+
+}  // namespace fetchd::server

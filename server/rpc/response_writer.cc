@@ -1,0 +1,127 @@
+#include "rpc/response_writer.h"
+
+#include <chrono>
+#include <utility>
+
+namespace fetchd::server {
+namespace {
+
+void WriteFailure(Failure&& failure, bool retryable, std::string&& url, const std::optional<WallTime>& retry_at,
+                  v1::FetchError& into) {
+  // The numbers of the model's enums are those of the proto.
+  into.set_code(static_cast<v1::ErrorCode>(failure.code));
+  into.set_phase(static_cast<v1::Phase>(failure.phase));
+  into.set_processed(static_cast<v1::Processed>(failure.processed));
+  into.set_retryable(retryable);
+  into.set_message(std::move(failure.detail));
+  if (failure.code == FailureCode::kHttpResponseBodySize)
+    *into.mutable_message() += "; FetchStream takes bodies of any size";
+  into.set_url(std::move(url));
+  if (!retry_at) return;
+  const auto since = retry_at->time_since_epoch();
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
+  into.mutable_retry_at()->set_seconds(seconds.count());
+  into.mutable_retry_at()->set_nanos(static_cast<int32_t>((since - seconds).count()));
+}
+
+void WriteResponse(const ResponseHead& head, std::string&& body, bool truncated, const Headers& trailers,
+                   v1::HttpResponse& into) {
+  into.set_status(static_cast<uint32_t>(head.status));
+  WriteHeaders(head.headers, *into.mutable_headers());
+  into.set_body(std::move(body));
+  into.set_truncated(truncated);
+  WriteHeaders(trailers, *into.mutable_trailers());
+}
+
+// A body that was too large is not reported in part: the caller asked for all of it or none.
+void WritePartial(Failure&& failure, bool retryable, std::string&& url, const std::optional<WallTime>& retry_at,
+                  const std::optional<ResponseHead>& head, std::string&& body, bool truncated, const Headers& trailers,
+                  v1::FetchError& into) {
+  if (failure.code == FailureCode::kHttpResponseBodySize) body.clear();
+  WriteFailure(std::move(failure), retryable, std::move(url), retry_at, into);
+  if (head) WriteResponse(*head, std::move(body), truncated, trailers, *into.mutable_partial_response());
+}
+
+}  // namespace
+
+void WriteHeaders(const Headers& headers, google::protobuf::RepeatedPtrField<v1::Header>& into) {
+  into.Reserve(static_cast<int>(headers.size()));
+  for (const HeaderView header : headers) {
+    v1::Header* out = into.Add();
+    out->set_name(header.name.data(), header.name.size());
+    out->set_value(header.value.data(), header.value.size());
+  }
+}
+
+void WriteFetchResponse(Collected&& collected, v1::FetchResponse& into) {
+  Outcome& outcome = collected.outcome;
+  into.set_fetch_id(std::move(collected.id));
+  into.set_attempts(static_cast<uint32_t>(outcome.attempts));
+  if (outcome.failure) {
+    const bool retryable = IsTransient(outcome.failure->code);
+    WritePartial(*std::move(outcome.failure), retryable, std::move(collected.redacted_url), outcome.retry_at,
+                 collected.head, std::move(collected.body), outcome.truncated, outcome.trailers, *into.mutable_error());
+  } else {
+    WriteResponse(*collected.head, std::move(collected.body), outcome.truncated, outcome.trailers,
+                  *into.mutable_response());
+  }
+}
+
+void WriteBatchResponse(std::vector<BatchItemResult>&& results, v1::FetchBatchResponse& into) {
+  into.mutable_results()->Reserve(static_cast<int>(results.size()));
+  for (BatchItemResult& result : results) {
+    v1::BatchResult* out = into.add_results();
+    out->set_index(static_cast<uint32_t>(result.index));
+    if (result.fetched) {
+      WriteFetchResponse(*std::move(result.fetched), *out->mutable_fetch());
+    } else {
+      out->mutable_skipped()->set_reason("another item of the batch failed first");
+    }
+  }
+}
+
+void WriteHead(const ResponseHead& head, v1::ResponseHead& into) {
+  into.set_status(static_cast<uint32_t>(head.status));
+  WriteHeaders(head.headers, *into.mutable_headers());
+}
+
+void WriteTail(Outcome&& outcome, std::string fetch_id, std::string url, uint64_t body_bytes, v1::StreamTail& into) {
+  into.set_fetch_id(std::move(fetch_id));
+  into.set_body_bytes(body_bytes);
+  into.set_truncated(outcome.truncated);
+  into.set_attempts(static_cast<uint32_t>(outcome.attempts));
+  WriteHeaders(outcome.trailers, *into.mutable_trailers());
+  if (!outcome.failure) return;
+  const bool retryable = IsTransient(outcome.failure->code);
+  WriteFailure(*std::move(outcome.failure), retryable, std::move(url), outcome.retry_at, *into.mutable_error());
+}
+
+void WritePagedMessage(PagedMessage&& message, v1::FetchPagedResponse& into) {
+  into.set_resume_token(std::move(message.resume_token));
+  if (auto* page = std::get_if<PagedPage>(&message.content)) {
+    v1::Page* out = into.mutable_page();
+    WriteResponse(page->head, std::move(page->body), page->truncated, page->trailers, *out->mutable_response());
+    out->set_number(page->number);
+    out->set_item_count(page->item_count);
+    return;
+  }
+  const auto& items = std::get<PagedItems>(message.content);
+  v1::Items* out = into.mutable_items();
+  out->set_page(items.page);
+  out->mutable_items()->Reserve(static_cast<int>(items.items.size()));
+  for (const std::string_view item : items.items) out->add_items(item.data(), item.size());
+}
+
+void WritePagedEnd(PagedEnd&& end, v1::FetchPagedResponse& into) {
+  into.set_resume_token(std::move(end.resume_token));
+  v1::PagedEnd* out = into.mutable_end();
+  out->set_reason(static_cast<v1::PagedEnd::Reason>(end.reason));
+  out->set_pages(end.pages);
+  out->set_items(end.items);
+  if (!end.error) return;
+  PagedError& error = *end.error;
+  WritePartial(std::move(error.failure), error.retryable, std::move(error.url), error.retry_at, error.head,
+               std::move(error.body), error.truncated, error.trailers, *out->mutable_error());
+}
+
+}  // namespace fetchd::server

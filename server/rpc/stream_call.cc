@@ -1,0 +1,198 @@
+#include "rpc/stream_call.h"
+
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "rpc/response_writer.h"
+
+namespace fetchd::server {
+namespace {
+
+// Field 2 of FetchStreamResponse, length-delimited.
+constexpr uint8_t kChunkKey = (2 << 3) | 2;
+
+grpc::Slice ChunkHeader(uint64_t size) {
+  std::array<uint8_t, 11> bytes{kChunkKey};
+  size_t n = 1;
+  for (; size >= 0x80; size >>= 7) bytes[n++] = static_cast<uint8_t>(size | 0x80);
+  bytes[n++] = static_cast<uint8_t>(size);
+  return {bytes.data(), n};
+}
+
+// A slice that keeps the piece's block, and frees it wherever gRPC drops it.
+grpc::Slice SliceOf(StreamBridge::Piece piece) {
+  char* const data = piece.data();
+  const size_t size = piece.size;
+  auto* const keeper = new std::shared_ptr<StreamBridge::Block>(std::move(piece.block));
+  return {data, size, [](void* k) { delete static_cast<std::shared_ptr<StreamBridge::Block>*>(k); }, keeper};
+}
+
+}  // namespace
+
+StreamCall::StreamCall(RpcDesk& desk) : RpcCall(desk) {
+  NotifyWhenDone();
+  desk.service.RequestFetchStream(&context_, &stream_, &desk.cq, &desk.cq, arrived_.Arm());
+}
+
+StreamCall::~StreamCall() {
+  if (bridge_ != nullptr) bridge_->Detach();
+}
+
+void StreamCall::OnArrived(bool ok) {
+  if (!ok) return;
+  new StreamCall(desk_);
+  Arrived();
+  reading_ = true;
+  stream_.Read(&incoming_, read_.Arm());
+}
+
+void StreamCall::OnRead(bool ok) {
+  reading_ = false;
+  if (finished_called_ || refused_) return;
+  if (!ok) {
+    read_all_ = true;
+    if (bridge_ == nullptr) return Refuse(InvalidRequest{{{"start", "is required as the first message"}}});
+    // The caller half-closed, or is gone: the same to Read. Whether it is gone comes with a tag of its own, which is
+    // on the queue by the time this alarm comes; a broken upload must not be ended like a whole one.
+    if (streams_body_) alarm_.Set(&desk_.cq, gpr_time_0(GPR_CLOCK_MONOTONIC), half_close_settled_.Arm());
+    return;
+  }
+  v1::FetchStreamRequest message;
+  if (!grpc::SerializationTraits<v1::FetchStreamRequest>::Deserialize(&incoming_, &message).ok())
+    return Refuse(InvalidRequest{{{"message", "is not a FetchStreamRequest"}}});
+  switch (message.message_case()) {
+    case v1::FetchStreamRequest::kStart:
+      if (bridge_ != nullptr) return Refuse(InvalidRequest{{{"start", "must come only once"}}});
+      return Begin(std::move(*message.mutable_start()));
+    case v1::FetchStreamRequest::kChunk:
+      if (bridge_ == nullptr) return Refuse(InvalidRequest{{{"start", "is required as the first message"}}});
+      if (!streams_body_) return Refuse(InvalidRequest{{{"chunk", "needs start.streams_body"}}});
+      bridge_->Push(std::move(*message.mutable_chunk()));
+      return ReadOn();
+    case v1::FetchStreamRequest::MESSAGE_NOT_SET:
+      return Refuse(InvalidRequest{{{"message", "needs one of start and chunk"}}});
+  }
+}
+
+void StreamCall::Begin(v1::FetchStreamStart&& start) {
+  std::variant<RpcFacts, Refusal> facts = Facts();
+  if (auto* refusal = std::get_if<Refusal>(&facts)) return Refuse(std::move(*refusal));
+  auto read = desk_.reader.ReadStreamStart(std::move(start), std::get<RpcFacts>(facts));
+  if (auto* refusal = std::get_if<Refusal>(&read)) return Refuse(std::move(*refusal));
+  if (auto refusal = Admit(1)) return Refuse(*std::move(refusal));
+  auto& spec = std::get<StreamSpec>(read);
+  streams_body_ = spec.streams_body;
+  std::optional<StreamBridge::Upload> upload;
+  if (streams_body_) upload = StreamBridge::Upload{spec.body_length};
+  bridge_ = std::make_shared<StreamBridge>(desk_.home, *this, upload);
+  bridge_->spec = std::move(spec.fetch);
+  running_ = true;
+  Hold();  // until the outcome was taken
+  // Without a streamed body too: a chunk is refused then.
+  ReadOn();
+  desk_.starter.Start(bridge_);
+}
+
+void StreamCall::ReadOn() {
+  if (reading_ || read_all_ || !running_ || refused_ || !bridge_->WantsUpload()) return;
+  reading_ = true;
+  stream_.Read(&incoming_, read_.Arm());
+}
+
+void StreamCall::OnHalfCloseSettled(bool) {
+  if (!cancelled_) bridge_->EndUpload();
+}
+
+void StreamCall::OnCancelled() {
+  if (bridge_ == nullptr) return;
+  bridge_->FailUpload();
+  if (running_) desk_.starter.Cancel(bridge_);
+}
+
+void StreamCall::OnBridge() {
+  ReadOn();
+  WriteOn();
+}
+
+void StreamCall::WriteOn() {
+  if (writing_ || !running_) return;
+  std::optional<ResponseHead> head = bridge_->TakeHead();
+  // What an RPC that was refused in the middle still gets of its fetch is dropped.
+  if (head && !refused_) return Write(*head);
+  std::vector<StreamBridge::Piece> pieces = bridge_->TakePieces();
+  if (!pieces.empty() && !refused_) return Write(std::move(pieces));
+  pieces.clear();
+  std::optional<Outcome> outcome = bridge_->TakeOutcome();
+  if (!outcome) return;
+  running_ = false;
+  if (!refused_) End(*std::move(outcome));
+  Release();
+}
+
+void StreamCall::Write(const ResponseHead& head) {
+  v1::FetchStreamResponse message;
+  WriteHead(head, *message.mutable_head());
+  grpc::ByteBuffer buffer;
+  bool own = false;
+  grpc::SerializationTraits<v1::FetchStreamResponse>::Serialize(message, &buffer, &own);
+  grpc::WriteOptions options;
+  // The next message is here already: let them travel in one packet.
+  if (bridge_->HasMore()) options.set_buffer_hint();
+  writing_ = true;
+  stream_.Write(buffer, options, written_.Arm());
+}
+
+void StreamCall::Write(std::vector<StreamBridge::Piece> pieces) {
+  uint64_t size = 0;
+  for (const StreamBridge::Piece& piece : pieces) size += piece.size;
+  body_bytes_ += size;
+  std::vector<grpc::Slice> slices;
+  slices.reserve(pieces.size() + 1);
+  slices.push_back(ChunkHeader(size));
+  for (StreamBridge::Piece& piece : pieces) slices.push_back(SliceOf(std::move(piece)));
+  writing_ = true;
+  stream_.Write(grpc::ByteBuffer(slices.data(), slices.size()), written_.Arm());
+}
+
+void StreamCall::End(Outcome outcome) {
+  if (outcome.failure && outcome.failure->code == FailureCode::kCancelled) return Refuse(CallerCancelled{});
+  if (outcome.failure && outcome.failure->code == FailureCode::kInternal)
+    return Refuse(Broken{bridge_->spec.id, outcome.failure->detail});
+  v1::FetchStreamResponse message;
+  std::string url = outcome.failure ? bridge_->spec.url.Redacted() : std::string();
+  WriteTail(std::move(outcome), bridge_->spec.id, std::move(url), body_bytes_, *message.mutable_tail());
+  grpc::ByteBuffer buffer;
+  bool own = false;
+  grpc::SerializationTraits<v1::FetchStreamResponse>::Serialize(message, &buffer, &own);
+  finished_called_ = true;
+  stream_.WriteAndFinish(buffer, grpc::WriteOptions(), grpc::Status::OK, finished_.Arm());
+}
+
+void StreamCall::OnWritten(bool ok) {
+  writing_ = false;
+  if (refused_) {
+    Finish();
+  } else if (!ok) {
+    Refuse(CallerCancelled{});
+  }
+  WriteOn();
+}
+
+void StreamCall::Refuse(Refusal refusal) {
+  if (refused_) return;
+  refused_ = std::move(refusal);
+  if (running_) {
+    bridge_->FailUpload();
+    desk_.starter.Cancel(bridge_);
+  }
+  Finish();
+}
+
+void StreamCall::Finish() {
+  if (writing_ || finished_called_) return;
+  finished_called_ = true;
+  stream_.Finish(ToStatus(*refused_), finished_.Arm());
+}
+
+}  // namespace fetchd::server
