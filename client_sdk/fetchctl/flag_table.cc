@@ -9,6 +9,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 
 namespace fetchd::fetchctl {
 namespace {
@@ -242,8 +243,10 @@ void AddPagedFlags(std::vector<Flag>& flags) {
            Do([](Invocation& i, const std::string&) { i.paged.set_allow_other_origins(true); })},
           {0, "resume", "TOKEN", kPaged, "continue where an earlier command stopped; it printed the token",
            [](Invocation& i, const std::string& value) {
+             // As fetchctl prints it, or in plain base64 as --json does.
+             const std::string web_safe = absl::StrReplaceAll(value, {{"+", "-"}, {"/", "_"}});
              std::string token;
-             if (value.empty() || !absl::WebSafeBase64Unescape(value, &token)) {
+             if (value.empty() || !absl::WebSafeBase64Unescape(web_safe, &token)) {
                return absl::InvalidArgumentError("is not a token that fetchctl printed");
              }
              i.paged.set_resume_token(token);

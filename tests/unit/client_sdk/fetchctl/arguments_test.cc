@@ -82,6 +82,7 @@ TEST(Parse, PagingStrategies) {
        R"(items: "/i" page_number { param: "p" start: 0 page_size: 50 })"},
       {{"--max-pages", "3", "--allow-other-origins", "--resume", "AP-_"},
        R"(link_header {} max_pages: 3 allow_other_origins: true resume_token: "\000\377\277")"},
+      {{"--resume", "AP+/AA=="}, R"(link_header {} resume_token: "\000\377\277\000")"},
       {{"--items", "/i", "--max-items", "7"}, R"(items: "/i" link_header {} max_items: 7)"},
   };
   for (Row row : rows) {
