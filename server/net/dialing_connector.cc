@@ -1,1 +1,210 @@
 #include "net/dialing_connector.h"
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/error.hpp>
+#include <exception>
+#include <utility>
+
+#include "base/text.h"
+#include "net/event.h"
+#include "net/tcp_transport.h"
+#include "net/tls_transport.h"
+
+namespace fetchd::server {
+namespace {
+
+// Writes how long a phase took, however the phase is left.
+class Stopwatch {
+ public:
+  Stopwatch(const Clock& clock, std::optional<Duration>& out) : clock_(clock), begin_(clock.Now()), out_(out) {}
+  ~Stopwatch() { out_ = clock_.Now() - begin_; }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  const Clock& clock_;
+  Instant begin_;
+  std::optional<Duration>& out_;
+};
+
+Failure MakeFailure(FailureCode code, Phase phase, std::string detail) {
+  return {code, phase, Processed::kNo, std::move(detail), false};
+}
+
+// What the attempts came to that brought no connection.
+struct DialErrors {
+  size_t count = 0;
+  bool all_refused = true;
+  std::string text;
+
+  void Add(const Endpoint& endpoint, const error_code& ec) {
+    ++count;
+    all_refused = all_refused && ec == asio::error::connection_refused;
+    // Some names have dozens of addresses.
+    if (count <= 4) text += Concat(count > 1 ? "; " : "", "connecting to ", endpoint.ToString(), ": ", ec.message());
+  }
+  Failure ToFailure() const {
+    return MakeFailure(all_refused ? FailureCode::kConnectionRefused : FailureCode::kDestinationUnavailable,
+                       Phase::kConnect, text);
+  }
+};
+
+}  // namespace
+
+// Attempts that run side by side; lives in OpenSocket's frame, which waits for all of them.
+struct DialingConnector::Race {
+  Race(CancelScope& parent, Executor executor, const std::vector<Endpoint>& to)
+      : scope(parent, kNever, FailureCode::kInternal), changed(std::move(executor)), endpoints(to) {}
+  CancelScope scope;
+  // An attempt has ended.
+  Event changed;
+  const std::vector<Endpoint>& endpoints;
+  size_t running = 0;
+  std::optional<TcpSocket> winner;
+  Endpoint winner_endpoint;
+  DialErrors errors;
+};
+
+DialingConnector::DialingConnector(Options options, Executor executor, Resolver& resolver, const AddressGuard& guard,
+                                   Dialler& dialler, const TlsContext& tls, Random& random, ThreadMetrics& metrics)
+    : options_(options),
+      executor_(std::move(executor)),
+      resolver_(resolver),
+      guard_(guard),
+      dialler_(dialler),
+      tls_(tls),
+      random_(random),
+      metrics_(metrics),
+      sessions_(options.max_tls_sessions) {}
+
+// Spreads load over the addresses of each family; the order of families stays as the resolver made it.
+void DialingConnector::Shuffle(std::vector<IpAddress>& addresses) {
+  for (size_t i = addresses.size(); i > 1; --i) {
+    size_t others = 0;
+    for (size_t j = 0; j < i; ++j) others += addresses[j].family() == addresses[i - 1].family() ? 1 : 0;
+    uint64_t pick = random_() % others;
+    for (size_t j = 0; j < i; ++j) {
+      if (addresses[j].family() == addresses[i - 1].family() && pick-- == 0) {
+        std::swap(addresses[j], addresses[i - 1]);
+        break;
+      }
+    }
+  }
+}
+
+Task<std::optional<Failure>> DialingConnector::FindEndpoints(const ConnectTarget& target, CancelScope& scope,
+                                                             std::vector<Endpoint>& endpoints) {
+  std::vector<IpAddress> addresses;
+  if (target.literal.has_value()) {
+    addresses.push_back(*target.literal);
+  } else {
+    CancelScope phase(scope, After(scope.Now(), target.timeouts.dns), FailureCode::kDnsTimeout);
+    ResolveResult resolved = co_await resolver_.Resolve(target.origin.host, phase);
+    if (!resolved.ok()) co_return std::move(resolved.failure);
+    addresses = std::move(resolved.addresses);
+    Shuffle(addresses);
+  }
+  std::string reason;
+  for (const IpAddress& address : addresses) {
+    AddressGuard::Verdict verdict = guard_.Check(address);
+    if (verdict.allowed) {
+      endpoints.push_back({address, target.origin.port});
+    } else if (reason.empty()) {
+      reason = std::move(verdict.reason);
+    }
+  }
+  if (!endpoints.empty()) co_return std::nullopt;
+  co_return MakeFailure(FailureCode::kDestinationIpProhibited,
+                        target.literal.has_value() ? Phase::kPolicy : Phase::kDns,
+                        Concat(target.origin.host, " has no address that may be reached: ", reason));
+}
+
+Task<void> DialingConnector::RunAttempt(Race& race, size_t i) {
+  Dialler::Result result = co_await dialler_.Dial(race.endpoints[i], race.scope);
+  --race.running;
+  if (!result.ec && !race.winner.has_value()) {
+    race.winner.emplace(std::move(result.socket));
+    race.winner_endpoint = race.endpoints[i];
+  } else if (result.ec && !race.scope.stopped()) {
+    race.errors.Add(race.endpoints[i], result.ec);
+  }
+  race.changed.Set();
+}
+
+Task<std::optional<Failure>> DialingConnector::OpenSocket(const ConnectTarget& target, CancelScope& scope,
+                                                          const std::vector<Endpoint>& endpoints,
+                                                          std::optional<TcpSocket>& socket, Endpoint& peer) {
+  CancelScope phase(scope, After(scope.Now(), target.timeouts.connect), FailureCode::kConnectionTimeout);
+  DialErrors errors;
+  if (endpoints.size() == 1) {
+    Dialler::Result result = co_await dialler_.Dial(endpoints[0], phase);
+    if (!result.ec) {
+      socket.emplace(std::move(result.socket));
+      peer = endpoints[0];
+      co_return std::nullopt;
+    }
+    errors.Add(endpoints[0], result.ec);
+  } else {
+    Race race(phase, executor_, endpoints);
+    size_t begun = 0;
+    while (!race.winner.has_value() && !phase.stopped() && (begun < endpoints.size() || race.running > 0)) {
+      if (begun < endpoints.size()) {
+        ++race.running;
+        asio::co_spawn(executor_, RunAttempt(race, begun++), [](std::exception_ptr error) {
+          if (error) std::rethrow_exception(error);
+        });
+      }
+      Instant next = begun < endpoints.size() ? After(scope.Now(), options_.attempt_delay) : kNever;
+      CancelScope turn(phase, next, FailureCode::kInternal);
+      co_await race.changed.Wait(turn);
+    }
+    race.scope.Cancel(FailureCode::kCancelled);
+    // Whatever has happened to `scope`: the attempts refer to `race`, and end soon as their scope has stopped.
+    CancelScope unstoppable(scope.clock(), scope.timers(), kNever, FailureCode::kInternal);
+    while (race.running > 0) co_await race.changed.Wait(unstoppable);
+    if (race.winner.has_value()) {
+      socket = std::move(race.winner);
+      peer = race.winner_endpoint;
+      co_return std::nullopt;
+    }
+    errors = std::move(race.errors);
+  }
+  if (!phase.stopped()) co_return errors.ToFailure();
+  std::string tried = endpoints[0].ToString();
+  if (endpoints.size() > 1) tried += Concat(" and ", endpoints.size() - 1, " more");
+  co_return MakeFailure(phase.reason(), Phase::kConnect, Concat("no connection in time to ", tried));
+}
+
+Task<ConnectResult> DialingConnector::Connect(ConnectTarget target, CancelScope& scope) {
+  ConnectResult result;
+  std::vector<Endpoint> endpoints;
+  {
+    std::optional<Duration> ignored;
+    Stopwatch watch(scope.clock(), target.literal.has_value() ? ignored : result.phases.dns);
+    result.failure = co_await FindEndpoints(target, scope, endpoints);
+  }
+  if (result.failure.has_value()) co_return result;
+  std::optional<TcpSocket> socket;
+  Endpoint peer;
+  {
+    Stopwatch watch(scope.clock(), result.phases.connect);
+    result.failure = co_await OpenSocket(target, scope, endpoints, socket, peer);
+  }
+  if (result.failure.has_value()) co_return result;
+  if (target.origin.scheme == Scheme::kHttp) {
+    result.transport = std::make_unique<TcpTransport>(std::move(*socket), peer);
+    co_return result;
+  }
+  auto transport = std::make_unique<TlsTransport>(std::move(*socket), peer, tls_, sessions_, target.origin.host,
+                                                  target.origin.ToString());
+  {
+    Stopwatch watch(scope.clock(), result.phases.tls);
+    CancelScope phase(scope, After(scope.Now(), target.timeouts.tls), FailureCode::kTlsTimeout);
+    result.failure = co_await transport->Handshake(phase, metrics_);
+  }
+  if (!result.failure.has_value()) result.transport = std::move(transport);
+  co_return result;
+}
+
+}  // namespace fetchd::server

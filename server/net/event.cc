@@ -13,9 +13,7 @@ void Event::Set() {
 
 Task<void> Event::Suspend() {
   return asio::async_initiate<const asio::use_awaitable_t<Executor>, void()>(
-      [this](auto handler) {
-        waiter_ = [h = std::move(handler)]() mutable { std::move(h)(); };
-      },
+      [this](auto handler) { waiter_ = [h = std::move(handler)]() mutable { std::move(h)(); }; },
       asio::use_awaitable_t<Executor>{});
 }
 

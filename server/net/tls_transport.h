@@ -46,7 +46,10 @@ class TlsTransport final : public Transport {
   TlsSessionCache& sessions_;
   TlsContext::SessionSink sink_;
   SslPtr ssl_;
+  // The handshake is done and nothing fatal has happened since.
   bool established_ = false;
+  // How the stream ended, met while there still were bytes to hand on.
+  std::optional<IoResult> end_;
   // Small buffers are put together here, so that head and body share a TLS record.
   std::vector<char> staging_;
 };
