@@ -185,7 +185,8 @@ PageVerdict Pagination::ByUrl(const PagingState& at, PagingState after, const Pa
                       url->Redacted());
     }
     if (page.url.scheme() == Scheme::kHttps && url->scheme() == Scheme::kHttp) {
-      return FailNext(FailureCode::kPageOriginProhibited, "the next page's URL leads from https back to http", url->Redacted());
+      return FailNext(FailureCode::kPageOriginProhibited, "the next page's URL leads from https back to http",
+                      url->Redacted());
     }
   }
   after.next = url->text();
@@ -195,9 +196,9 @@ PageVerdict Pagination::ByUrl(const PagingState& at, PagingState after, const Pa
 PageVerdict Pagination::Follow(const PagingState& at, PagingState after, const Url& url) {
   const uint64_t hash = HashRequest(url);
   if (seen_.contains(hash) || (at.pages > 0 && hash == at.anchor)) {
-    return FailNext(
-        FailureCode::kPaginationLoop,
-        absl::StrCat("page ", after.pages, " leads back to a page that was already fetched"), url.Redacted());
+    return FailNext(FailureCode::kPaginationLoop,
+                    absl::StrCat("page ", after.pages, " leads back to a page that was already fetched"),
+                    url.Redacted());
   }
   after.anchor = std::has_single_bit(after.pages) ? hash : at.anchor;
   PageVerdict verdict;
