@@ -41,7 +41,7 @@ const Row kRows[] = {
     {"engine:\n  threads: 1\n  threads: 2\n", "f.yaml:3: engine.threads: ", "a second time; the first is in line 2"},
     {"ops:\nengine:\nops:\n", "f.yaml:3: ops: ", "a second time; the first is in line 1"},
     // Wrong types.
-    {"engine:\n  threads: many\n", "f.yaml:2: engine.threads: ", "\"many\" is not a whole number, from 0 to 256"},
+    {"engine:\n  threads: many\n", "f.yaml:2: engine.threads: ", "\"many\" is not a whole number, from 0 to 64"},
     {"engine:\n  threads: 1.5\n", "f.yaml:2: engine.threads: ", "not a whole number"},
     {"engine:\n  threads: -1\n", "f.yaml:2: engine.threads: ", "not a whole number"},
     {"engine:\n  threads: 0x10\n", "f.yaml:2: engine.threads: ", "not a whole number"},
@@ -75,8 +75,8 @@ const Row kRows[] = {
     {"limits:\n  max_unary_body_bytes: 3MB\n",
      "f.yaml:2: limits.max_unary_body_bytes: ", "not a size such as 65536, 64KiB or 3.5MiB, from 1KiB to 64MiB"},
     // Out of range.
-    {"engine:\n  threads: 257\n", "f.yaml:2: engine.threads: ", "from 0 to 256"},
-    {"engine:\n  threads: 99999999999999999999\n", "f.yaml:2: engine.threads: ", "from 0 to 256"},
+    {"engine:\n  threads: 65\n", "f.yaml:2: engine.threads: ", "from 0 to 64"},
+    {"engine:\n  threads: 99999999999999999999\n", "f.yaml:2: engine.threads: ", "from 0 to 64"},
     {"retry:\n  max_attempts: 0\n", "f.yaml:2: retry.max_attempts: ", "from 1 to 10"},
     {"retry:\n  max_attempts: 11\n", "f.yaml:2: retry.max_attempts: ", "from 1 to 10"},
     {"pool:\n  idle_timeout: 2h\n", "f.yaml:2: pool.idle_timeout: ", "from 1s to 1h"},
@@ -101,7 +101,7 @@ const Row kRows[] = {
     {"dns:\n  min_ttl: 10m\n", "f.yaml:2: dns.min_ttl: ", "dns.min_ttl (10m) must not be more than dns.max_ttl (5m)"},
     {"dns:\n  max_ttl: 2s\n", "f.yaml:2: dns.max_ttl: ", "dns.min_ttl (5s) must not be more than dns.max_ttl (2s)"},
     {"retry:\n  initial_backoff: 20s\n", "f.yaml:2: retry.initial_backoff: ", "retry.max_backoff (10s)"},
-    {"pool:\n  max_connections: 2\n", "f.yaml:2: pool.max_connections: ", "pool.max_connections_per_origin (64)"},
+    {"pool:\n  max_connections: 2\n", "f.yaml:2: pool.max_connections: ", "pool.max_connections_per_origin (128)"},
     {"limits:\n  max_in_flight: 10\n", "f.yaml:2: limits.max_in_flight: ", "limits.batch_concurrency (100)"},
     {"limits:\n  max_response_head_bytes: 4KiB\n",
      "f.yaml:2: limits.max_response_head_bytes: ", "limits.max_response_field_bytes (16KiB)"},
@@ -128,7 +128,7 @@ TEST(BadConfig, IsRefusedWithPlaceAndKey) {
 TEST(BadConfig, AllMistakesAreToldAtOnce) {
   const auto config = ParseConfig("engine:\n  threads: many\npol:\nlog:\n  level: loud\n", "f.yaml");
   EXPECT_EQ(std::string(config.status().message()),
-            "f.yaml:2: engine.threads: \"many\" is not a whole number, from 0 to 256\n"
+            "f.yaml:2: engine.threads: \"many\" is not a whole number, from 0 to 64\n"
             "f.yaml:3: pol: unknown key; did you mean pool?\n"
             "f.yaml:5: log.level: \"loud\" is not one of debug, info, warning, error");
 }
@@ -136,7 +136,7 @@ TEST(BadConfig, AllMistakesAreToldAtOnce) {
 TEST(BadConfig, AFlagIsNamedAsThePlace) {
   const auto threads = ParseConfig("", "f.yaml", {{"--threads", "engine.threads", "x"}});
   EXPECT_EQ(std::string(threads.status().message()),
-            "--threads: engine.threads: \"x\" is not a whole number, from 0 to 256");
+            "--threads: engine.threads: \"x\" is not a whole number, from 0 to 64");
   const auto listen = ParseConfig("", "f.yaml", {{"--listen", "listen", "127.0.0.1:1,0.0.0.0:2"}});
   EXPECT_EQ(std::string(listen.status().message()).rfind("--listen: listen: without tls, \"0.0.0.0:2\"", 0), 0u)
       << listen.status();

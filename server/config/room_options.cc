@@ -1,0 +1,186 @@
+#include "config/room_options.h"
+
+#include <algorithm>
+#include <string>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "config/file.h"
+#include "config/pem.h"
+#include "config/scalar.h"
+
+namespace fetchd::server {
+namespace {
+
+namespace v1 = ::fetchd::config::v1;
+
+constexpr size_t kMaxPemBytes = size_t{4} << 20;
+
+Duration ToDuration(const google::protobuf::Duration& d) {
+  return std::chrono::seconds(d.seconds()) + std::chrono::nanoseconds(d.nanos());
+}
+
+// As "tls.key_file: cannot read ...".
+absl::Status At(absl::string_view key, const absl::Status& status) {
+  return absl::InvalidArgumentError(absl::StrCat(key, ": ", status.message()));
+}
+
+absl::StatusOr<std::string> ReadPem(absl::string_view key, const std::string& path) {
+  absl::StatusOr<std::string> pem = ReadFile(path, kMaxPemBytes);
+  if (!pem.ok()) return At(key, pem.status());
+  if (const absl::Status status = CheckCertificates(*pem); !status.ok()) {
+    return At(key, absl::InvalidArgumentError(absl::StrCat(path, " ", status.message())));
+  }
+  return pem;
+}
+
+absl::StatusOr<RpcTlsOptions> MakeTls(const v1::Tls& tls) {
+  RpcTlsOptions options;
+  absl::StatusOr<std::string> chain = ReadPem("tls.cert_file", tls.cert_file());
+  if (!chain.ok()) return chain.status();
+  absl::StatusOr<std::string> key = ReadFile(tls.key_file(), kMaxPemBytes);
+  if (!key.ok()) return At("tls.key_file", key.status());
+  if (const absl::Status status = CheckKeyPair(*chain, *key); !status.ok()) {
+    return At("tls.key_file", absl::InvalidArgumentError(absl::StrCat(tls.key_file(), " ", status.message())));
+  }
+  if (tls.has_client_ca_file()) {
+    absl::StatusOr<std::string> ca = ReadPem("tls.client_ca_file", tls.client_ca_file());
+    if (!ca.ok()) return ca.status();
+    options.client_ca = *std::move(ca);
+  }
+  options.certificate_chain = *std::move(chain);
+  options.private_key = *std::move(key);
+  return options;
+}
+
+// DefaultTimeouts or TimeoutCaps.
+template <typename Message>
+Timeouts MakeTimeouts(const Message& m) {
+  return {.total = ToDuration(m.total()),
+          .attempt = ToDuration(m.attempt()),
+          .queue = ToDuration(m.queue()),
+          .dns = ToDuration(m.dns()),
+          .connect = ToDuration(m.connect()),
+          .tls = ToDuration(m.tls()),
+          .send_idle = ToDuration(m.send_idle()),
+          .first_byte = ToDuration(m.first_byte()),
+          .between_bytes = ToDuration(m.between_bytes()),
+          .min_bytes_per_second = 0};
+}
+
+LogLevel ToLevel(v1::Log::Level level) {
+  switch (level) {
+    case v1::Log::LEVEL_DEBUG:
+      return LogLevel::kDebug;
+    case v1::Log::LEVEL_WARNING:
+      return LogLevel::kWarning;
+    case v1::Log::LEVEL_ERROR:
+      return LogLevel::kError;
+    default:
+      return LogLevel::kInfo;
+  }
+}
+
+AccessLogOptions::Which ToWhich(v1::Log::Access access) {
+  switch (access) {
+    case v1::Log::ACCESS_FAILURES:
+      return AccessLogOptions::Which::kFailures;
+    case v1::Log::ACCESS_NONE:
+      return AccessLogOptions::Which::kNone;
+    default:
+      return AccessLogOptions::Which::kAll;
+  }
+}
+
+void SetLogs(const v1::Log& log, RoomOptions& options) {
+  options.log.level = ToLevel(log.level());
+  options.log.format = log.format() == v1::Log::FORMAT_JSON ? LogFormat::kJson : LogFormat::kLogfmt;
+  options.access_log.format = options.log.format;
+  options.access_log.which = ToWhich(log.access());
+  options.access_log.request_headers = {log.request_headers().begin(), log.request_headers().end()};
+}
+
+void SetGuards(const v1::Guard& guard, RoomOptions& options) {
+  for (const std::string& text : guard.allow_cidrs()) options.address_guard.allow.push_back(*Cidr::Parse(text));
+  for (const std::string& text : guard.deny_cidrs()) options.address_guard.deny.push_back(*Cidr::Parse(text));
+  for (const std::string& text : guard.allowed_ports()) {
+    const auto [first, last] = *ParsePorts(text);
+    options.url_guard.allowed_ports.push_back({.first = first, .last = last});
+  }
+}
+
+void SetEngine(const ServerConfig& config, EngineOptions& engine) {
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  const int threads = static_cast<int>(config.engine().threads());
+  // One core is left to gRPC and the kernel.
+  engine.threads = threads > 0 ? threads : std::clamp(cores - 1, 1, 64);
+
+  const v1::Pool& pool = config.pool();
+  engine.pool.max_per_origin = pool.max_connections_per_origin();
+  engine.pool.max_total = std::max<size_t>(1, pool.max_connections() / static_cast<size_t>(engine.threads));
+  engine.pool.max_queue = pool.max_queue_per_origin();
+  engine.pool.idle_timeout = ToDuration(pool.idle_timeout());
+  engine.pool.max_lifetime = ToDuration(pool.max_lifetime());
+
+  const v1::Limits& limits = config.limits();
+  engine.http.max_head_bytes = limits.max_response_head_bytes();
+  engine.http.max_field_bytes = limits.max_response_field_bytes();
+  engine.http.max_header_count = limits.max_response_fields();
+  engine.http.max_trailer_bytes = limits.max_response_trailer_bytes();
+
+  engine.resolver.servers = {config.dns().servers().begin(), config.dns().servers().end()};
+  engine.resolver.hosts_file = config.dns().hosts_file();
+  engine.resolver.min_ttl = ToDuration(config.dns().min_ttl());
+  engine.resolver.max_ttl = ToDuration(config.dns().max_ttl());
+  engine.resolver.negative_ttl = ToDuration(config.dns().negative_ttl());
+  engine.resolver.max_entries = config.dns().max_cache_entries();
+
+  engine.tls.use_system_cas = config.upstream_tls().use_system_cas();
+  engine.tls.ca_file = config.upstream_tls().ca_file();
+}
+
+void SetReader(const ServerConfig& config, ReaderOptions& reader) {
+  reader.timeouts = MakeTimeouts(config.timeouts().default_());
+  reader.timeout_caps = MakeTimeouts(config.timeouts().cap());
+  reader.retry.max_attempts = static_cast<int>(config.retry().max_attempts());
+  reader.retry.initial_backoff = ToDuration(config.retry().initial_backoff());
+  reader.retry.max_backoff = ToDuration(config.retry().max_backoff());
+  reader.max_unary_body_bytes = config.limits().max_unary_body_bytes();
+  reader.max_batch_items = config.limits().max_batch_items();
+  reader.batch_concurrency = config.limits().batch_concurrency();
+  reader.max_pages = config.limits().max_pages();
+}
+
+}  // namespace
+
+absl::StatusOr<RoomOptions> MakeRoomOptions(const ServerConfig& config) {
+  RoomOptions options;
+  SetLogs(config.log(), options);
+  SetGuards(config.guard(), options);
+  SetEngine(config, options.engine);
+  SetReader(config, options.rpc.reader);
+  options.rpc.listen = {config.listen().begin(), config.listen().end()};
+  options.rpc.drain_pause = ToDuration(config.drain().pause());
+  options.rpc.admission.max_in_flight = config.limits().max_in_flight();
+  options.drain_time = options.rpc.drain_pause + ToDuration(config.drain().deadline());
+  options.ops.listen = *ParseEndpoint(config.ops().listen());
+  options.tokens.ttl = ToDuration(config.paging().resume_token_ttl());
+
+  if (config.tls().has_cert_file()) {
+    absl::StatusOr<RpcTlsOptions> tls = MakeTls(config.tls());
+    if (!tls.ok()) return tls.status();
+    options.rpc.tls = *std::move(tls);
+  }
+  if (config.upstream_tls().has_ca_file()) {
+    const absl::StatusOr<std::string> ca = ReadPem("upstream_tls.ca_file", config.upstream_tls().ca_file());
+    if (!ca.ok()) return ca.status();
+  }
+  if (config.paging().has_resume_token_key_file()) {
+    absl::StatusOr<std::string> key = LoadResumeTokenKey(config.paging().resume_token_key_file());
+    if (!key.ok()) return At("paging.resume_token_key_file", key.status());
+    options.tokens.key = *std::move(key);
+  }
+  return options;
+}
+
+}  // namespace fetchd::server

@@ -1,0 +1,35 @@
+// What each room gets of the configuration. Rooms never see the config proto.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "config/schema.h"
+#include "engine/engine_options.h"
+#include "fetch/resume_token.h"
+#include "guard/address_guard.h"
+#include "guard/url_guard.h"
+#include "ops/ops_server.h"
+#include "rpc/server.h"
+#include "telemetry/access_log.h"
+#include "telemetry/log.h"
+
+namespace fetchd::server {
+
+struct RoomOptions {
+  LogOptions log;
+  AccessLogOptions access_log;
+  AddressGuard::Options address_guard;
+  UrlGuard::Options url_guard;
+  EngineOptions engine;
+  ResumeTokenOptions tokens;
+  RpcServerOptions rpc;
+  OpsOptions ops;
+  // From the signal to the moment when calls in progress are cut off: drain.pause and drain.deadline together.
+  Duration drain_time{};
+};
+
+// Hands a good `config` (of LoadConfig) out to the rooms, and reads the certificates, keys and secrets it names.
+// InvalidArgument, as "tls.key_file: ...", if one of them cannot be read or is not what it should be.
+absl::StatusOr<RoomOptions> MakeRoomOptions(const ServerConfig& config);
+
+}  // namespace fetchd::server
