@@ -150,7 +150,9 @@ int Serve(const RoomOptions& options) {
   const UrlGuard url_guard(options.url_guard, address_guard);
   auto engine = Engine::Create(options.engine, address_guard, clock);
   if (!engine.ok()) return Complain(kExitBadConfig, std::string(engine.status().message()));
-  Fetcher fetcher(**engine, url_guard, access_log);
+  // Without an observer a fetch need not be put into words at all.
+  const bool logs_fetches = options.access_log.which != AccessLogOptions::Which::kNone;
+  Fetcher fetcher(**engine, url_guard, logs_fetches ? &access_log : nullptr);
   const ResumeTokens tokens(options.tokens);
 
   std::atomic<bool> ready = false;
@@ -216,7 +218,7 @@ int Main(int argc, char** argv) {
   const auto options = MakeRoomOptions(*config);
   if (!options.ok()) return Complain(kExitBadConfig, std::string(options.status().message()));
   if (absl::GetFlag(FLAGS_check_config)) {
-    std::cout << ToYaml(*config);
+    std::cout << ToYaml(config->config);
     return 0;
   }
   return Serve(*options);

@@ -1,12 +1,14 @@
 #include "config/load.h"
 
+#include <utility>
+
 #include "config/checks.h"
 #include "config/file.h"
 #include "config/yaml_reader.h"
 
 namespace fetchd::server {
 
-absl::StatusOr<ServerConfig> ParseConfig(const std::string& text, absl::string_view file,
+absl::StatusOr<LoadedConfig> ParseConfig(const std::string& text, absl::string_view file,
                                          const std::vector<Override>& overrides) {
   ServerConfig config;
   KeyPlaces places;
@@ -19,10 +21,10 @@ absl::StatusOr<ServerConfig> ParseConfig(const std::string& text, absl::string_v
   // A default in place of a value that was refused would only lead to further complaints.
   if (complaints.empty()) CheckContradictions(config, places, file, complaints);
   if (!complaints.empty()) return absl::InvalidArgumentError(complaints.Text());
-  return config;
+  return LoadedConfig{.config = std::move(config), .places = std::move(places)};
 }
 
-absl::StatusOr<ServerConfig> LoadConfig(const std::string& path, const std::vector<Override>& overrides) {
+absl::StatusOr<LoadedConfig> LoadConfig(const std::string& path, const std::vector<Override>& overrides) {
   if (path.empty()) return ParseConfig("", "(defaults)", overrides);
   const absl::StatusOr<std::string> text = ReadFile(path, size_t{1} << 20);
   if (!text.ok()) return text.status();

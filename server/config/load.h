@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "config/schema.h"
+#include "config/yaml_reader.h"
 
 namespace fetchd::server {
 
@@ -22,13 +22,19 @@ struct Override {
   std::string value;
 };
 
+struct LoadedConfig {
+  ServerConfig config;
+  // For complaints about what turns out later.
+  KeyPlaces places;
+};
+
 // The configuration of a file, every key filled in and every rule kept. An empty `path` is an empty file. NotFound or
 // PermissionDenied if it cannot be read; InvalidArgument with one line for each thing that is wrong, as
 // "fetchd.yaml:12: pool.idle_timeout: what is wrong and what is accepted".
-absl::StatusOr<ServerConfig> LoadConfig(const std::string& path, const std::vector<Override>& overrides = {});
+absl::StatusOr<LoadedConfig> LoadConfig(const std::string& path, const std::vector<Override>& overrides = {});
 
 // The same from a text; `file` is its name for messages.
-absl::StatusOr<ServerConfig> ParseConfig(const std::string& text, absl::string_view file,
+absl::StatusOr<LoadedConfig> ParseConfig(const std::string& text, absl::string_view file,
                                          const std::vector<Override>& overrides = {});
 
 }  // namespace fetchd::server

@@ -8,6 +8,7 @@
 #include "config/file.h"
 #include "config/pem.h"
 #include "config/scalar.h"
+#include "config/yaml_reader.h"
 
 namespace fetchd::server {
 namespace {
@@ -20,36 +21,50 @@ Duration ToDuration(const google::protobuf::Duration& d) {
   return std::chrono::seconds(d.seconds()) + std::chrono::nanoseconds(d.nanos());
 }
 
-// As "tls.key_file: cannot read ...".
-absl::Status At(absl::string_view key, const absl::Status& status) {
-  return absl::InvalidArgumentError(absl::StrCat(key, ": ", status.message()));
-}
+// Reads the files that the configuration names, and complains at the key that names them.
+class FileReader {
+ public:
+  explicit FileReader(const KeyPlaces& places) : places_(places) {}
 
-absl::StatusOr<std::string> ReadPem(absl::string_view key, const std::string& path) {
-  absl::StatusOr<std::string> pem = ReadFile(path, kMaxPemBytes);
-  if (!pem.ok()) return At(key, pem.status());
-  if (const absl::Status status = CheckCertificates(*pem); !status.ok()) {
-    return At(key, absl::InvalidArgumentError(absl::StrCat(path, " ", status.message())));
+  std::string Certificates(const std::string& key, const std::string& path) {
+    std::string pem = Take(key, ReadFile(path, kMaxPemBytes));
+    if (!pem.empty()) Check(key, path, CheckCertificates(pem));
+    return pem;
   }
-  return pem;
-}
+  std::string PrivateKey(const std::string& key, const std::string& path, const std::string& certificate_chain) {
+    std::string pem = Take(key, ReadFile(path, kMaxPemBytes));
+    // Without a good certificate that was complained about already.
+    if (!pem.empty() && CheckCertificates(certificate_chain).ok()) {
+      Check(key, path, CheckKeyPair(certificate_chain, pem));
+    }
+    return pem;
+  }
+  std::string ResumeTokenKey(const std::string& key, const std::string& path) {
+    return Take(key, LoadResumeTokenKey(path));
+  }
+  absl::Status status() const {
+    return complaints_.empty() ? absl::OkStatus() : absl::InvalidArgumentError(complaints_.Text());
+  }
 
-absl::StatusOr<RpcTlsOptions> MakeTls(const v1::Tls& tls) {
+ private:
+  std::string Take(const std::string& key, absl::StatusOr<std::string> text) {
+    if (!text.ok()) complaints_.Add(places_.at(key), key, text.status().message());
+    if (text.ok() && text->empty()) complaints_.Add(places_.at(key), key, "the file is empty");
+    return text.ok() ? *std::move(text) : "";
+  }
+  void Check(const std::string& key, const std::string& path, const absl::Status& status) {
+    if (!status.ok()) complaints_.Add(places_.at(key), key, absl::StrCat(path, " ", status.message()));
+  }
+
+  const KeyPlaces& places_;
+  Complaints complaints_;
+};
+
+RpcTlsOptions MakeTls(const v1::Tls& tls, FileReader& files) {
   RpcTlsOptions options;
-  absl::StatusOr<std::string> chain = ReadPem("tls.cert_file", tls.cert_file());
-  if (!chain.ok()) return chain.status();
-  absl::StatusOr<std::string> key = ReadFile(tls.key_file(), kMaxPemBytes);
-  if (!key.ok()) return At("tls.key_file", key.status());
-  if (const absl::Status status = CheckKeyPair(*chain, *key); !status.ok()) {
-    return At("tls.key_file", absl::InvalidArgumentError(absl::StrCat(tls.key_file(), " ", status.message())));
-  }
-  if (tls.has_client_ca_file()) {
-    absl::StatusOr<std::string> ca = ReadPem("tls.client_ca_file", tls.client_ca_file());
-    if (!ca.ok()) return ca.status();
-    options.client_ca = *std::move(ca);
-  }
-  options.certificate_chain = *std::move(chain);
-  options.private_key = *std::move(key);
+  options.certificate_chain = files.Certificates("tls.cert_file", tls.cert_file());
+  options.private_key = files.PrivateKey("tls.key_file", tls.key_file(), options.certificate_chain);
+  if (tls.has_client_ca_file()) options.client_ca = files.Certificates("tls.client_ca_file", tls.client_ca_file());
   return options;
 }
 
@@ -153,7 +168,8 @@ void SetReader(const ServerConfig& config, ReaderOptions& reader) {
 
 }  // namespace
 
-absl::StatusOr<RoomOptions> MakeRoomOptions(const ServerConfig& config) {
+absl::StatusOr<RoomOptions> MakeRoomOptions(const LoadedConfig& loaded) {
+  const ServerConfig& config = loaded.config;
   RoomOptions options;
   SetLogs(config.log(), options);
   SetGuards(config.guard(), options);
@@ -166,20 +182,13 @@ absl::StatusOr<RoomOptions> MakeRoomOptions(const ServerConfig& config) {
   options.ops.listen = *ParseEndpoint(config.ops().listen());
   options.tokens.ttl = ToDuration(config.paging().resume_token_ttl());
 
-  if (config.tls().has_cert_file()) {
-    absl::StatusOr<RpcTlsOptions> tls = MakeTls(config.tls());
-    if (!tls.ok()) return tls.status();
-    options.rpc.tls = *std::move(tls);
-  }
-  if (config.upstream_tls().has_ca_file()) {
-    const absl::StatusOr<std::string> ca = ReadPem("upstream_tls.ca_file", config.upstream_tls().ca_file());
-    if (!ca.ok()) return ca.status();
-  }
+  FileReader files(loaded.places);
+  if (config.tls().has_cert_file()) options.rpc.tls = MakeTls(config.tls(), files);
+  if (config.upstream_tls().has_ca_file()) files.Certificates("upstream_tls.ca_file", config.upstream_tls().ca_file());
   if (config.paging().has_resume_token_key_file()) {
-    absl::StatusOr<std::string> key = LoadResumeTokenKey(config.paging().resume_token_key_file());
-    if (!key.ok()) return At("paging.resume_token_key_file", key.status());
-    options.tokens.key = *std::move(key);
+    options.tokens.key = files.ResumeTokenKey("paging.resume_token_key_file", config.paging().resume_token_key_file());
   }
+  if (absl::Status status = files.status(); !status.ok()) return status;
   return options;
 }
 

@@ -3,7 +3,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/clock.h"
-#include "config/schema.h"
+#include "config/load.h"
 #include "engine/engine_options.h"
 #include "fetch/resume_token.h"
 #include "guard/address_guard.h"
@@ -28,8 +28,8 @@ struct RoomOptions {
   Duration drain_time{};
 };
 
-// Hands a good `config` (of LoadConfig) out to the rooms, and reads the certificates, keys and secrets it names.
-// InvalidArgument, as "tls.key_file: ...", if one of them cannot be read or is not what it should be.
-absl::StatusOr<RoomOptions> MakeRoomOptions(const ServerConfig& config);
+// Hands the configuration out to the rooms, and reads the certificates, keys and secrets it names. InvalidArgument if
+// some of them cannot be read or are not what they should be, with a line for each as LoadConfig has it.
+absl::StatusOr<RoomOptions> MakeRoomOptions(const LoadedConfig& loaded);
 
 }  // namespace fetchd::server

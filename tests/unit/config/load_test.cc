@@ -22,7 +22,7 @@ std::string ReadSource(const std::string& path) {
 ServerConfig Parse(const std::string& yaml, const std::vector<Override>& overrides = {}) {
   const auto config = ParseConfig(yaml, "f.yaml", overrides);
   EXPECT_TRUE(config.ok()) << config.status();
-  return config.ok() ? *config : ServerConfig();
+  return config.ok() ? config->config : ServerConfig();
 }
 
 TEST(LoadConfig, AnEmptyFileIsTheDefaults) {
@@ -97,7 +97,7 @@ TEST(ExampleConfig, ShowsEveryKeyAndIsTheDefaults) {
   const std::string example = ReadSource("deploy/fetchd.example.yaml");
   const auto config = ParseConfig(example, "fetchd.example.yaml");
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_EQ(config->SerializeAsString(), Parse("").SerializeAsString()) << ToYaml(*config);
+  EXPECT_EQ(config->config.SerializeAsString(), Parse("").SerializeAsString()) << ToYaml(config->config);
 
   // With the examples taken in: a line "#: key: value" becomes "key: value".
   std::string all;
@@ -120,7 +120,7 @@ TEST(ExampleConfig, ShowsEveryKeyAndIsTheDefaults) {
 TEST(ContainerConfig, IsGood) {
   const auto config = ParseConfig(ReadSource("deploy/fetchd.container.yaml"), "fetchd.container.yaml");
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_TRUE(config->insecure_listen_anywhere());
+  EXPECT_TRUE(config->config.insecure_listen_anywhere());
 }
 
 TEST(ConfigurationDocument, NamesEveryKey) {

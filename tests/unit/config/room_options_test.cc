@@ -134,13 +134,19 @@ TEST(MakeRoomOptions, NamesTheKeyOfAFileThatIsNotGood) {
   const std::string missing = std::string(dir) + "/missing";
 
   EXPECT_EQ(Refusal("tls: {cert_file: " + missing + ", key_file: " + missing + "}"),
-            "tls.cert_file: cannot read " + missing + ": No such file or directory");
+            "f.yaml:1: tls.cert_file: cannot read " + missing +
+                ": No such file or directory\nf.yaml:1: tls.key_file: cannot read " + missing +
+                ": No such file or directory");
   EXPECT_EQ(Refusal("tls: {cert_file: " + text + ", key_file: " + text + "}"),
-            "tls.cert_file: " + text + " has no certificate (PEM, \"BEGIN CERTIFICATE\")");
+            "f.yaml:1: tls.cert_file: " + text + " has no certificate (PEM, \"BEGIN CERTIFICATE\")");
   EXPECT_EQ(Refusal("upstream_tls: {ca_file: " + text + "}"),
-            "upstream_tls.ca_file: " + text + " has no certificate (PEM, \"BEGIN CERTIFICATE\")");
-  EXPECT_EQ(Refusal("paging: {resume_token_key_file: " + text + "}").rfind("paging.resume_token_key_file: ", 0), 0u);
-  EXPECT_EQ(Refusal("paging: {resume_token_key_file: " + missing + "}").rfind("paging.resume_token_key_file: ", 0), 0u);
+            "f.yaml:1: upstream_tls.ca_file: " + text + " has no certificate (PEM, \"BEGIN CERTIFICATE\")");
+  EXPECT_EQ(
+      Refusal("paging: {resume_token_key_file: " + text + "}").rfind("f.yaml:1: paging.resume_token_key_file: ", 0),
+      0u);
+  EXPECT_EQ(
+      Refusal("paging: {resume_token_key_file: " + missing + "}").rfind("f.yaml:1: paging.resume_token_key_file: ", 0),
+      0u);
 
   ::unlink(text.c_str());
   ::rmdir(dir);
