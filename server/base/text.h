@@ -14,7 +14,7 @@ namespace fetchd::server {
 template <typename... Pieces>
 std::string Concat(const Pieces&... pieces) {
   std::string out;
-  auto append = [&out](const auto& piece) {
+  [[maybe_unused]] auto append = [&out](const auto& piece) {
     if constexpr (std::is_integral_v<std::decay_t<decltype(piece)>>) {
       out += std::to_string(piece);
     } else {

@@ -118,35 +118,56 @@ absl::StatusOr<uint16_t> ParsePort(std::string_view digits, Scheme scheme) {
   return static_cast<uint16_t>(*port);
 }
 
-// What stands before path and query, checked for the mistakes whose cause the general parser would not name.
-absl::Status CheckAuthority(std::string_view authority) {
-  if (authority.find('@') != authority.npos) {
+// The host, in lower case, and the port of what stands before path and query.
+//
+// Not left to Boost.URL: 1.81 takes "1.2.3.4.example.com" for the address 1.2.3.4 and the path ".example.com", which is
+// how a guard and a resolver come to disagree.
+struct Authority {
+  std::string host;
+  std::optional<IpAddress> address;
+  uint16_t port = 0;
+};
+absl::StatusOr<Authority> ParseAuthority(std::string_view text, Scheme scheme) {
+  if (text.find('@') != text.npos) {
     return InvalidArgumentError("user info is not allowed; use an authorization header");
   }
-  if (authority.find('\\') != authority.npos) return InvalidArgumentError("backslash in the host");
-  if (authority.find('%') != authority.npos) {
-    return InvalidArgumentError(authority.front() == '[' ? "zone ids are not allowed"
-                                                         : "percent-encoding in the host is not allowed");
+  if (text.find('\\') != text.npos) return InvalidArgumentError("backslash in the host");
+  if (text.find('%') != text.npos) {
+    return InvalidArgumentError(text.front() == '[' ? "zone ids are not allowed"
+                                                    : "percent-encoding in the host is not allowed");
   }
-  if (authority.empty() || authority.front() == ':') return InvalidArgumentError("host is empty");
-  size_t colon = authority.rfind(':');
-  if (authority.front() == '[') {
-    size_t end = authority.find(']');
-    if (end == authority.npos) return InvalidArgumentError("IPv6 address without closing bracket");
-    if (!IpAddress::Parse(authority.substr(1, end - 1)).has_value()) {
-      return InvalidArgumentError("malformed IPv6 address");
+  Authority authority;
+  std::string_view port;
+  if (text.starts_with('[')) {
+    size_t end = text.find(']');
+    if (end == text.npos) return InvalidArgumentError("IPv6 address without closing bracket");
+    authority.address = IpAddress::Parse(text.substr(1, end - 1));
+    if (!authority.address.has_value() || authority.address->is_v4()) {
+      return InvalidArgumentError("malformed IPv6 address in brackets");
     }
-    colon = end + 1;
-    if (colon < authority.size() && authority[colon] != ':') {
-      return InvalidArgumentError("malformed port after the IPv6 address");
+    port = text.substr(end + 1);
+    if (!port.empty() && port.front() != ':') return InvalidArgumentError("malformed port after the IPv6 address");
+  } else {
+    size_t colon = text.find(':');
+    if (colon != text.rfind(':')) {
+      return InvalidArgumentError("more than one colon in the host; put IPv6 addresses in brackets");
     }
-  } else if (colon != authority.npos && authority.find(':') != colon) {
-    return InvalidArgumentError("more than one colon in the host; put IPv6 addresses in brackets");
+    std::string_view host = text.substr(0, colon);
+    if (host.empty()) return InvalidArgumentError("host is empty");
+    if (colon != text.npos) port = text.substr(colon);
+    authority.host = Lower(host);
+    authority.address = IpAddress::Parse(authority.host);
   }
-  if (colon < authority.size() && authority.substr(colon + 1).find_first_not_of("0123456789") != authority.npos) {
-    return InvalidArgumentError("port must be 1 to 65535");
+  if (authority.address.has_value()) {
+    authority.host = authority.address->ToString();
+  } else if (absl::Status status = CheckHostName(authority.host); !status.ok()) {
+    return status;
   }
-  return absl::OkStatus();
+  if (!port.empty()) port.remove_prefix(1);
+  absl::StatusOr<uint16_t> number = ParsePort(port, scheme);
+  if (!number.ok()) return number.status();
+  authority.port = *number;
+  return authority;
 }
 
 std::string Decode(std::string_view text) {
@@ -223,45 +244,27 @@ absl::StatusOr<Url> Url::Parse(std::string_view text) {
   std::string_view rest = text.substr(colon + 1);
   if (!rest.starts_with("//")) return InvalidArgumentError("URL has no host; write // after the scheme");
   rest.remove_prefix(2);
-  std::string_view authority = rest.substr(0, rest.find_first_of("/?"));
-  rest.remove_prefix(authority.size());
-  if (absl::Status status = CheckAuthority(authority); !status.ok()) return status;
+  std::string_view authority_text = rest.substr(0, rest.find_first_of("/?"));
+  rest.remove_prefix(authority_text.size());
+  absl::StatusOr<Authority> authority = ParseAuthority(authority_text, url.origin_.scheme);
+  if (!authority.ok()) return authority.status();
   absl::StatusOr<std::string> encoded = EncodeRest(rest);
   if (!encoded.ok()) return encoded.status();
+  if (!encoded->starts_with('/')) encoded->insert(0, "/");
+  auto parsed = boost::urls::parse_origin_form(*encoded);
+  if (parsed.has_error()) return InvalidArgumentError("malformed path or query: " + parsed.error().message());
+  const boost::urls::url_view& target = *parsed;
 
-  // The strict parser has the last word, and what follows reads nothing but its parse.
-  std::string strict = Concat(scheme, "://", authority, *encoded);
-  auto parsed = boost::urls::parse_uri(strict);
-  if (parsed.has_error()) return InvalidArgumentError(Concat("malformed URL: ", parsed.error().message()));
-  const boost::urls::url_view& view = *parsed;
-  std::string host = Lower(View(view.encoded_host()));
-  switch (view.host_type()) {
-    case boost::urls::host_type::ipv6:
-      url.host_address_ = IpAddress::Parse(std::string_view(host).substr(1, host.size() - 2));
-      if (!url.host_address_.has_value()) return InvalidArgumentError("malformed IPv6 address");
-      break;
-    case boost::urls::host_type::ipv4:
-    case boost::urls::host_type::name:
-      url.host_address_ = IpAddress::Parse(host);
-      if (!url.host_address_.has_value()) {
-        if (absl::Status status = CheckHostName(host); !status.ok()) return status;
-      }
-      break;
-    default:
-      return InvalidArgumentError("host is neither a name nor an IPv4 or IPv6 address");
-  }
-  absl::StatusOr<uint16_t> port = ParsePort(View(view.port()), url.origin_.scheme);
-  if (!port.ok()) return port.status();
-  url.origin_.port = *port;
-  url.origin_.host = url.host_address_.has_value() ? url.host_address_->ToString() : std::move(host);
+  url.origin_.port = authority->port;
+  url.origin_.host = std::move(authority->host);
+  url.host_address_ = authority->address;
   bool brackets = url.host_address_.has_value() && !url.host_address_->is_v4();
   url.authority_ = brackets ? Concat("[", url.origin_.host, "]") : url.origin_.host;
-  if (*port != DefaultPort(url.origin_.scheme)) url.authority_ += Concat(":", *port);
+  if (url.origin_.port != DefaultPort(url.origin_.scheme)) url.authority_ += Concat(":", url.origin_.port);
   url.text_ = Concat(scheme, "://", url.authority_);
   url.target_at_ = url.text_.size();
-  std::string_view path = View(view.encoded_path());
-  url.text_ += path.empty() ? "/" : RemoveDotSegments(path);
-  if (view.has_query()) url.text_.append("?").append(View(view.encoded_query()));
+  url.text_ += RemoveDotSegments(View(target.encoded_path()));
+  if (target.has_query()) url.text_.append("?").append(View(target.encoded_query()));
   // Encoding may have tripled it.
   if (url.text_.size() > kMaxSize) return InvalidArgumentError(Concat("URL is longer than ", kMaxSize, " bytes"));
   return url;

@@ -12,7 +12,7 @@
 
 namespace fetchd::server {
 
-// An absolute http or https URL (RFC 3986, parsed by Boost.URL), normalised. An immutable value.
+// An absolute http or https URL (RFC 3986; path and query by Boost.URL), normalised. An immutable value.
 class Url {
  public:
   // An empty place to assign to; none of the accessors may be used before.
