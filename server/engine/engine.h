@@ -31,9 +31,9 @@ class Engine {
   // (rpc/, on the thread of its completion queue) passes 1 and uses thread(0).Adopt() and thread(0).io().
   void Start(size_t first = 0);
 
-  // Waits for the fetches in flight to end, closes idle connections, then joins the threads that Start began. Cancels
-  // nothing. A loop driven from outside ends by itself: its io() runs out of work. No fetch may be started any more.
-  // Idempotent; not from an engine thread that Start began.
+  // Closes idle connections, waits for the fetches in flight to end, then joins the threads that Start began. Cancels
+  // nothing. A loop driven from outside must be run until its fetches have ended, before or after this. No fetch may be
+  // started any more. Idempotent; not from an engine thread that Start began.
   void Stop();
 
   // The owner of an origin: a hash that is the same for the life of the process.
@@ -43,8 +43,9 @@ class Engine {
   EngineThread& thread(size_t i) { return *threads_[i]; }
 
  private:
-  explicit Engine(size_t threads);
+  Engine() = default;
 
+  std::unique_ptr<TlsContext> tls_;
   std::vector<std::unique_ptr<EngineThread>> threads_;
   std::vector<std::thread> running_;
 };

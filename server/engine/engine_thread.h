@@ -2,12 +2,13 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
 
 #include "base/clock.h"
 #include "base/random.h"
@@ -38,7 +39,8 @@ class EngineThread {
   void Adopt();
   // Adopts, and runs the loop until Stop and the end of the last fetch.
   void Run();
-  // Any thread: the loop ends when the fetches in flight have ended. Idle connections are closed at once.
+  // Any thread: idle connections are closed at once, and Run returns when the fetches in flight have ended. A loop driven
+  // from outside goes on as long as its driver wants it to.
   void Stop();
 
   // The engine thread that the calling thread runs, or null. Any thread.
@@ -70,20 +72,23 @@ class EngineThread {
 
  private:
   void WakeAt(Instant at);
-  void CloseIfIdle();
+  void OnWake();
+  void EndIfDone();
 
   const size_t index_;
   const EngineOptions options_;
   const Clock& clock_;
-  asio::io_context io_;
-  std::optional<asio::executor_work_guard<Executor>> work_;
-  TimerQueue timers_;
-  asio::steady_timer wake_;
-  Instant wake_at_ = kNever;
   ThreadMetrics metrics_;
   Random random_;
+  // Timers and loop are destroyed after all that uses them, and the loop, with what still waits in it, before the timers.
+  TimerQueue timers_;
+  asio::io_context io_;
+  std::optional<asio::executor_work_guard<Executor>> work_;
+  asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor> wake_;
+  Instant wake_at_ = kNever;
   size_t fetches_ = 0;
   bool stopping_ = false;
+  bool runs_here_ = false;
   std::unique_ptr<Connector> connector_;
   std::unique_ptr<OriginTable> origins_;
   std::unique_ptr<ConnectionPool> pool_;

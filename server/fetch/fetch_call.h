@@ -1,6 +1,7 @@
 // The border between those who want a fetch (rpc/, batch, paged) and those who do it.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string_view>
 
@@ -9,6 +10,8 @@
 #include "model/request.h"
 
 namespace fetchd::server {
+
+class EngineThread;
 
 // One fetch handed to Fetcher::Start, which shares ownership until OnDone has returned. The response goes to the sink
 // side (ResponseSink), then OnDone is called exactly once, whatever happens.
@@ -28,6 +31,15 @@ class FetchCall : public ResponseSink, public std::enable_shared_from_this<Fetch
   virtual void OnStart(Executor owner) = 0;
   // The end. A failure with code kCancelled answers Fetcher::Cancel.
   virtual void OnDone(Outcome outcome) = 0;
+
+ private:
+  friend class Fetcher;
+  // Any thread; together they make a Cancel at any moment reach the fetch: it sets the one and reads the other, Start
+  // the other way round.
+  std::atomic<bool> cancel_requested_{false};
+  std::atomic<EngineThread*> owner_{nullptr};
+  // Owner thread; set while the fetch runs.
+  CancelScope* scope_ = nullptr;
 };
 
 }  // namespace fetchd::server

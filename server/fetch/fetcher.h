@@ -9,20 +9,29 @@
 namespace fetchd::server {
 
 class Engine;
+class FetchObserver;
 class UrlGuard;
+struct FetchRecord;
 
 // Starts fetches on the engine. Thread-safe. Outlives every call it started.
 class Fetcher final : public FetchStarter {
  public:
-  Fetcher(Engine& engine, const UrlGuard& url_guard);
+  // All outlive this. `observer` hears of each fetch that ended; may be null.
+  Fetcher(Engine& engine, const UrlGuard& url_guard, FetchObserver* observer = nullptr);
 
   absl::Status CheckUrl(const Url& url) const override;
   void Start(std::shared_ptr<FetchCall> call) override;
   void Cancel(const std::shared_ptr<FetchCall>& call) override;
 
  private:
+  void Begin(std::shared_ptr<FetchCall> call, EngineThread& owner);
+  static Task<void> Run(Fetcher& fetcher, FetchCall& call, EngineThread& owner);
+  // What has been counted and said of a fetch, whose end is now told to its caller.
+  void Finish(FetchCall& call, EngineThread& owner, const FetchRecord& record, Outcome outcome);
+
   Engine& engine_;
   const UrlGuard& url_guard_;
+  FetchObserver* observer_;
 };
 
 }  // namespace fetchd::server

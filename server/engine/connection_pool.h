@@ -1,0 +1,157 @@
+// Keep-alive connections of one engine thread.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "base/owner_thread.h"
+#include "base/random.h"
+#include "base/timer_queue.h"
+#include "engine/origin_connections.h"
+#include "engine/origin_state.h"
+#include "http/exchange.h"
+#include "model/request.h"
+#include "net/connector.h"
+#include "telemetry/thread_metrics.h"
+
+namespace fetchd::server {
+
+// See fetchd.config.v1 for the keys. For each engine thread.
+struct PoolOptions {
+  // Connections of one origin, those being dialled included.
+  size_t max_per_origin = 128;
+  // Connections in all. When it is reached, the longest idle connection makes room.
+  size_t max_total = 4096;
+  // Fetches that may wait for a connection of one origin; one more gets kConnectionLimitReached.
+  size_t max_queue = 1024;
+  // An idle connection is closed after this.
+  Duration idle_timeout = std::chrono::seconds(60);
+  // No exchange begins on a connection older than this, less up to a tenth by chance, so that connections opened
+  // together do not end together.
+  Duration max_lifetime = std::chrono::minutes(10);
+  // Exchanges on one connection. 0: no limit.
+  int max_exchanges = 0;
+};
+
+class ConnectionPool;
+
+// The right to run one exchange. RAII and pessimistic: the connection is closed when the lease ends, unless
+// MarkReusable was called. Callers see an exchange, not a socket, so that a connection with many streams can stand
+// behind it.
+class Lease {
+ public:
+  Lease() = default;
+  Lease(ConnectionPool& pool, std::unique_ptr<PooledConnection> connection);
+  Lease(Lease&& other) noexcept;
+  Lease& operator=(Lease&& other) noexcept;
+  ~Lease();
+
+  explicit operator bool() const { return connection_ != nullptr; }
+  // The connection has served another exchange.
+  bool reused() const { return connection_->exchanges > 1; }
+  // See RunExchange. At most once.
+  Task<ExchangeResult> Exchange(const FetchSpec& spec, RequestBody* body, HeadJudge& judge, const HttpLimits& limits,
+                                CancelScope& scope);
+  // The exchange proved the connection clean.
+  void MarkReusable() { reusable_ = true; }
+  // The address it leads to.
+  const Endpoint& peer() const { return connection_->transport->peer(); }
+
+ private:
+  void End();
+  ConnectionPool* pool_ = nullptr;
+  std::unique_ptr<PooledConnection> connection_;
+  bool reusable_ = false;
+};
+
+// Hands out connections: the newest idle one, else one that comes back or is dialled meanwhile, to waiting fetches in the
+// order in which they came. Belongs to its engine thread. Outlives its leases; stop it (Close) and let its dials end
+// before destroying it.
+//
+// A fetch that finds no idle connection begins a dial if the limits allow, but takes whatever connection comes first;
+// the dial's then goes to the next one waiting, or idle. A failed dial fails the fetch that began it, and only that one.
+class ConnectionPool {
+ public:
+  struct Request {
+    OriginState& origin;
+    // URL and timeouts (queue, dns, connect, tls, attempt) count.
+    const FetchSpec& spec;
+    // Only a connection that has served nobody will do.
+    bool fresh = false;
+    // The attempt: its deadline is set to spec.timeouts.attempt from when the wait in the queue ends.
+    CancelScope& scope;
+  };
+  // A lease or a failure.
+  struct Result {
+    Lease lease;
+    // Processed is always kNo.
+    std::optional<Failure> failure;
+    // `queue`, and what the dial went through.
+    PhaseTimes phases;
+  };
+
+  ConnectionPool(const PoolOptions& options, Executor executor, const Clock& clock, TimerQueue& timers, Random& random,
+                 Connector& connector, OriginTable& origins, ThreadMetrics& metrics);
+  ~ConnectionPool();
+
+  Task<Result> Acquire(Request request);
+
+  // Closes idle connections and lets none become idle any more; dials that nobody waits for are cancelled.
+  void Close();
+  // Called when a dial has ended after Close.
+  void OnDialEnded(absl::AnyInvocable<void()> callback) { on_dial_ended_ = std::move(callback); }
+
+  size_t dials() const { return dials_.size(); }
+  size_t open() const { return total_; }
+
+ private:
+  friend class Lease;
+
+  Lease MakeLease(std::unique_ptr<PooledConnection> connection);
+  void Return(std::unique_ptr<PooledConnection> connection, bool reusable);
+  bool MayServeAgain(PooledConnection& connection);
+
+  std::unique_ptr<PooledConnection> TakeIdle(OriginState& origin);
+  std::unique_ptr<PooledConnection> TakeOut(PooledConnection& idle);
+  void PutIdle(std::unique_ptr<PooledConnection> connection);
+  // Closes it; the caller then calls OnRoom.
+  void CloseConnection(std::unique_ptr<PooledConnection> connection);
+  void OnIdleTimer();
+
+  // Makes dials for waiters that have none, as far as the limits allow.
+  void Pump(OriginState& origin);
+  // A connection of `origin` is gone.
+  void OnRoom(OriginState& origin);
+  bool MakeRoom(OriginState& origin);
+  void StartDial(OriginState& origin, Waiter& waiter);
+  static Task<void> RunDial(ConnectionPool& pool, std::unique_ptr<Dial> dial);
+  void EndDial(Dial& dial, ConnectResult result);
+  // Takes the waiter off the queue with a connection.
+  void Serve(Waiter& waiter, std::unique_ptr<PooledConnection> connection);
+  void Remove(Waiter& waiter);
+  void SetDial(Waiter& waiter, Dial* dial);
+  Task<void> Abandon(Waiter& waiter, FailureCode why);
+
+  const PoolOptions options_;
+  Executor executor_;
+  const Clock& clock_;
+  TimerQueue& timers_;
+  Random& random_;
+  Connector& connector_;
+  OriginTable& origins_;
+  ThreadMetrics& metrics_;
+  AutoList<PooledConnection, &PooledConnection::in_pool> idle_;  // longest idle first
+  AutoList<Dial, &Dial::in_pool> dials_;
+  std::deque<Origin> starved_;  // by name, as they may be dropped meanwhile
+  std::vector<ReadBuffer> spare_buffers_;
+  size_t total_ = 0;
+  bool closing_ = false;
+  Timer idle_timer_;
+  absl::AnyInvocable<void()> on_dial_ended_;
+};
+
+}  // namespace fetchd::server

@@ -1,0 +1,172 @@
+#include "engine/layers/retry_layer.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "engine/kept_response.h"
+#include "net/event.h"
+#include "policy/classify.h"
+#include "policy/retry_after.h"
+
+namespace fetchd::server {
+
+// One fetch's way through its attempts.
+class RetryLayer::Run final : public HeadJudge {
+ public:
+  Run(RetryLayer& layer, FetchContext& context)
+      : layer_(layer),
+        context_(context),
+        scope_(*context.scope),
+        idempotent_(IsIdempotent(context.spec.method, context.spec.headers, context.spec.retry.idempotent)) {}
+
+  Task<AttemptOutcome> Go() {
+    context_.judge = this;
+    for (;;) {
+      if (scope_.stopped()) {
+        outcome_ = Stopped(context_.attempts == 0 ? Phase::kPolicy : Phase::kBackoff);
+        break;
+      }
+      co_await Attempt();
+      if (context_.committed) co_return std::move(outcome_);
+      RetryDecision decision = Decide();
+      if (!decision.again()) break;
+      context_.fresh_connection = decision.verdict == RetryVerdict::kRetryFresh;
+      free_attempt_used_ = free_attempt_used_ || context_.fresh_connection;
+      KeepAsLast();
+      if (decision.wait > Duration::zero()) co_await Sleep(decision.wait);
+    }
+    co_await Settle();
+    co_return std::move(outcome_);
+  }
+
+  ResponseSink& OnHead(const ResponseHead& head) override {
+    if (auto field = head.headers.Find("retry-after"))
+      context_.retry_at = ParseRetryAfter(*field, scope_.clock().WallNow());
+    on_head_ = Ask(nullptr, head.status);
+    if (on_head_.again() && head.content_length.value_or(0) <= KeptResponse::kMaxBody) {
+      kept_ = std::make_unique<KeptResponse>(context_.sink);
+      return *kept_;
+    }
+    context_.committed = true;
+    context_.status = head.status;
+    return context_.sink;
+  }
+
+ private:
+  Task<void> Attempt() {
+    ++context_.attempts;
+    if (!context_.fresh_connection) ++counted_attempts_;
+    context_.record = {};
+    context_.retry_at = std::nullopt;
+    kept_.reset();
+    outcome_ = co_await layer_.next_->Call(context_);
+    if (kept_ != nullptr && kept_->overflowed()) {
+      context_.committed = true;
+      context_.status = context_.record.status;
+    }
+    processed_ = std::max(processed_, outcome_.failure ? outcome_.failure->processed : Processed::kYes);
+    if (outcome_.failure) {
+      context_.record.failure = outcome_.failure->code;
+      context_.record.failure_phase = outcome_.failure->phase;
+    }
+    layer_.metrics_.OnAttempt(context_.record);
+  }
+
+  RetryDecision Ask(const Failure* failure, int status) {
+    Instant now = scope_.Now();
+    RetryQuestion question{.failure = failure,
+                           .status = status,
+                           .idempotent = idempotent_,
+                           .streamed_body = context_.body != nullptr,
+                           .attempts = counted_attempts_,
+                           .free_attempt_used = free_attempt_used_,
+                           .retry_after = std::nullopt,
+                           .now = now,
+                           .deadline = scope_.deadline()};
+    // What the origin asked for concerns its answer; a broken connection is tried again by our own rules.
+    if (failure == nullptr && context_.retry_at) question.retry_after = *context_.retry_at - scope_.clock().WallNow();
+    return DecideRetry(question, context_.spec.retry, layer_.random_);
+  }
+
+  // After an attempt that was not committed.
+  RetryDecision Decide() {
+    if (scope_.stopped()) return {RetryVerdict::kDoesNotFit};
+    if (outcome_.failure) return Ask(&*outcome_.failure, 0);
+    // Decided with the head; since then its body has taken time.
+    if (After(scope_.Now(), on_head_.wait + kLeastAttemptTime) > scope_.deadline()) return {RetryVerdict::kDoesNotFit};
+    return on_head_;
+  }
+
+  // A complete response is worth more than any failure that may follow.
+  void KeepAsLast() {
+    if (kept_ == nullptr || outcome_.failure) return;
+    last_ = std::move(kept_);
+    last_outcome_ = std::move(outcome_);
+    last_retry_at_ = context_.retry_at;
+  }
+
+  Task<void> Sleep(Duration wait) {
+    CancelScope nap(scope_, After(scope_.Now(), wait), FailureCode::kTotalTimeout);
+    Event never(layer_.executor_);
+    co_await never.Wait(nap);
+  }
+
+  AttemptOutcome Stopped(Phase phase) {
+    AttemptOutcome outcome;
+    outcome.failure = Failure{.code = scope_.reason(),
+                              .phase = phase,
+                              .processed = processed_,
+                              .detail = phase == Phase::kPolicy ? "the fetch had no time left when it began"
+                                                                : "the fetch ended before the next attempt"};
+    return outcome;
+  }
+
+  // The attempts have run out without a committed response.
+  Task<void> Settle() {
+    if (outcome_.failure && outcome_.failure->code == FailureCode::kCancelled) co_return;
+    if (outcome_.failure && last_ != nullptr) {
+      kept_ = std::move(last_);
+      outcome_ = std::move(last_outcome_);
+      context_.retry_at = last_retry_at_;
+    }
+    // What an earlier attempt may have done is not undone by the failure of a later one.
+    if (outcome_.failure) outcome_.failure->processed = processed_;
+    if (outcome_.failure && context_.attempts > 1)
+      outcome_.failure->detail += absl::StrCat(" (attempt ", context_.attempts, ")");
+    if (kept_ == nullptr) co_return;
+    context_.committed = true;
+    context_.status = kept_->status();
+    bool all = co_await kept_->Replay(scope_);
+    if (!all && !outcome_.failure) {
+      outcome_.failure = Failure{.code = scope_.reason(),
+                                 .phase = Phase::kReceive,
+                                 .processed = Processed::kYes,
+                                 .detail = "the fetch ended before the response was taken"};
+    }
+  }
+
+  RetryLayer& layer_;
+  FetchContext& context_;
+  CancelScope& scope_;
+  const bool idempotent_;
+  int counted_attempts_ = 0;
+  bool free_attempt_used_ = false;
+  Processed processed_ = Processed::kNo;
+  AttemptOutcome outcome_;
+  RetryDecision on_head_;
+  // The response of the attempt just made, complete or not; and the last complete one before it.
+  std::unique_ptr<KeptResponse> kept_;
+  std::unique_ptr<KeptResponse> last_;
+  AttemptOutcome last_outcome_;
+  std::optional<WallTime> last_retry_at_;
+};
+
+Task<AttemptOutcome> RetryLayer::Call(FetchContext& context) {
+  Run run(*this, context);
+  co_return co_await run.Go();
+}
+
+}  // namespace fetchd::server

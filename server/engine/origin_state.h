@@ -1,0 +1,101 @@
+// What one engine thread knows of its origins.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <utility>
+
+#include <boost/intrusive/list.hpp>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/clock.h"
+#include "base/owner_thread.h"
+#include "base/timer_queue.h"
+#include "engine/origin_connections.h"
+#include "model/origin.h"
+#include "telemetry/thread_metrics.h"
+
+namespace fetchd::server {
+
+// One origin, as its owner thread knows it: plain members, no locks. Owned by the OriginTable; lives while a fetch or a
+// connection uses it, and some time longer.
+struct OriginState {
+  explicit OriginState(Origin o) : origin(std::move(o)) {}
+
+  const Origin origin;
+  // The pool's part; nobody else writes it.
+  OriginConnections connections;
+
+ private:
+  friend class OriginTable;
+  friend class OriginRef;
+  bool used() const { return references > 0 || connections.open > 0; }
+  size_t references = 0;
+  Instant unused_since = kNever;
+  boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> unused_hook;
+};
+
+class OriginTable;
+
+// Keeps an OriginState alive. Belongs to the owner thread.
+class OriginRef {
+ public:
+  OriginRef(OriginTable& table, OriginState& state);
+  ~OriginRef();
+  OriginRef(const OriginRef&) = delete;
+  OriginRef& operator=(const OriginRef&) = delete;
+  OriginState& operator*() const { return state_; }
+  OriginState* operator->() const { return &state_; }
+
+ private:
+  OriginTable& table_;
+  OriginState& state_;
+};
+
+// The origins of one engine thread. Belongs to it. Must outlive every OriginRef and the pool.
+class OriginTable {
+ public:
+  struct Options {
+    // How long an origin without fetch and connection is remembered.
+    Duration idle_timeout = std::chrono::minutes(5);
+    // So many unused origins are remembered at most; the longest unused goes first.
+    size_t max_unused = 4096;
+  };
+
+  OriginTable(const Options& options, const Clock& clock, TimerQueue& timers, ThreadMetrics& metrics);
+  ~OriginTable();
+
+  // Makes the calling thread the owner.
+  void Adopt() { owner_.Adopt(); }
+  // The state of an origin, made if it is new. Take an OriginRef of it at once.
+  OriginState& Get(const Origin& origin);
+  // To be called when the last connection of an origin is gone.
+  void OnLessUse(OriginState& state);
+  // Forgets the unused ones.
+  void DropUnused();
+  size_t size() const { return origins_.size(); }
+
+ private:
+  friend class OriginRef;
+  using UnusedList = boost::intrusive::list<
+      OriginState,
+      boost::intrusive::member_hook<
+          OriginState,
+          boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>,
+          &OriginState::unused_hook>,
+      boost::intrusive::constant_time_size<false>>;
+
+  void Drop(OriginState& state);
+  void OnTimer();
+
+  const Options options_;
+  OwnerThread owner_;
+  const Clock& clock_;
+  ThreadMetrics& metrics_;
+  absl::flat_hash_map<Origin, std::unique_ptr<OriginState>> origins_;
+  UnusedList unused_;  // longest unused first
+  size_t unused_count_ = 0;
+  Timer timer_;
+};
+
+}  // namespace fetchd::server

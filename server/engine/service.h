@@ -1,0 +1,68 @@
+// The awaitable call that layers wrap.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "engine/origin_state.h"
+#include "http/exchange.h"
+#include "model/failure.h"
+#include "model/request.h"
+#include "net/cancel_scope.h"
+#include "net/task.h"
+#include "telemetry/records.h"
+
+namespace fetchd::server {
+
+// One fetch on its way through the layers of its owner thread. Lives in the frame of Fetcher's coroutine.
+struct FetchContext {
+  FetchContext(const FetchSpec& wanted, RequestBody* streamed, ResponseSink& caller, OriginState& state,
+               CancelScope& whole)
+      : spec(wanted), body(streamed), sink(caller), origin(state), scope(&whole) {}
+
+  // What is wanted. Outlive the call.
+  const FetchSpec& spec;
+  RequestBody* body;
+  ResponseSink& sink;
+  OriginState& origin;
+  // The right to go on: of the fetch at first, then as narrowed by each layer for those below it.
+  CancelScope* scope;
+
+  // For one attempt, set by the retry layer.
+  HeadJudge* judge = nullptr;
+  bool fresh_connection = false;
+  // Of one attempt, filled by those who do it.
+  AttemptRecord record;
+
+  // Of the fetch so far.
+  int attempts = 0;
+  // Its response went to `sink`; no other attempt may follow.
+  bool committed = false;
+  // Of the response that went to `sink`; 0 if none did.
+  int status = 0;
+  // When the origin said it would answer again.
+  std::optional<WallTime> retry_at;
+  // Body bytes sent, in all attempts.
+  uint64_t request_bytes = 0;
+};
+
+// What a service made of a fetch.
+struct AttemptOutcome {
+  // Unset: a response came, complete or cut as asked.
+  std::optional<Failure> failure;
+  bool truncated = false;
+  Headers trailers;
+  // Body bytes that went to a sink.
+  uint64_t response_bytes = 0;
+};
+
+// A fetch or an attempt, as a coroutine. A layer is a Service that owns the next one and calls it. Belongs to one engine
+// thread, serves all its fetches, so it keeps nothing of a fetch but in the frame of Call.
+class Service {
+ public:
+  virtual ~Service() = default;
+  // `context` outlives the call. Nothing of the fetch is left running when it returns.
+  virtual Task<AttemptOutcome> Call(FetchContext& context) = 0;
+};
+
+}  // namespace fetchd::server

@@ -1,0 +1,131 @@
+#include "fetch/fetcher.h"
+
+#include <exception>
+#include <string>
+#include <utility>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+
+#include "engine/engine.h"
+#include "engine/origin_state.h"
+#include "engine/service.h"
+#include "guard/url_guard.h"
+#include "telemetry/fetch_observer.h"
+
+namespace fetchd::server {
+namespace {
+
+void Describe(const FetchCall& call, FetchRecord& record) {
+  record.id = call.spec.id;
+  record.caller = call.spec.caller;
+  record.rpc = call.rpc;
+  record.method = call.spec.method;
+}
+
+}  // namespace
+
+Fetcher::Fetcher(Engine& engine, const UrlGuard& url_guard, FetchObserver* observer)
+    : engine_(engine), url_guard_(url_guard), observer_(observer) {}
+
+absl::Status Fetcher::CheckUrl(const Url& url) const { return url_guard_.Check(url); }
+
+void Fetcher::Start(std::shared_ptr<FetchCall> call) {
+  EngineThread& owner = engine_.OwnerOf(call->spec.url.origin());
+  call->owner_.store(&owner);
+  if (owner.IsCurrent()) {
+    Begin(std::move(call), owner);
+    return;
+  }
+  asio::post(owner.io(), [this, call = std::move(call), &owner]() mutable { Begin(std::move(call), owner); });
+}
+
+void Fetcher::Cancel(const std::shared_ptr<FetchCall>& call) {
+  call->cancel_requested_.store(true);
+  EngineThread* owner = call->owner_.load();
+  // Not started yet: Begin will see the flag.
+  if (owner == nullptr) return;
+  if (owner->IsCurrent()) {
+    if (call->scope_ != nullptr) call->scope_->Cancel(FailureCode::kCancelled);
+    return;
+  }
+  asio::post(owner->io(), [call] {
+    if (call->scope_ != nullptr) call->scope_->Cancel(FailureCode::kCancelled);
+  });
+}
+
+void Fetcher::Begin(std::shared_ptr<FetchCall> call, EngineThread& owner) {
+  owner.OnFetchBegan();
+  owner.metrics().fetches_in_flight.Add(1);
+  call->OnStart(owner.executor());
+  FetchCall& c = *call;
+  asio::co_spawn(owner.executor(), Run(*this, c, owner),
+                 [this, call = std::move(call), &owner](std::exception_ptr error) {
+                   // The fetch has told its end itself, unless something threw, which is a bug.
+                   if (error) {
+                     call->scope_ = nullptr;
+                     Outcome outcome;
+                     outcome.failure = Failure{.code = FailureCode::kInternal,
+                                               .phase = Phase::kPolicy,
+                                               .processed = Processed::kMaybe,
+                                               .detail = "the fetch threw"};
+                     FetchRecord record;
+                     record.failure = FailureCode::kInternal;
+                     record.detail = "the fetch threw";
+                     Describe(*call, record);
+                     Finish(*call, owner, record, std::move(outcome));
+                   }
+                   owner.OnFetchEnded();
+                 });
+}
+
+Task<void> Fetcher::Run(Fetcher& fetcher, FetchCall& call, EngineThread& owner) {
+  const FetchSpec& spec = call.spec;
+  const Instant began = owner.clock().Now();
+  Outcome outcome;
+  FetchRecord record;
+  {
+    OriginRef origin(owner.origins(), owner.origins().Get(spec.url.origin()));
+    CancelScope scope(owner.clock(), owner.timers(), spec.deadline, FailureCode::kTotalTimeout);
+    call.scope_ = &scope;
+    if (call.cancel_requested_.load())
+      scope.Cancel(FailureCode::kCancelled);
+    else if (began >= spec.deadline)
+      scope.Cancel(FailureCode::kTotalTimeout);
+    FetchContext context(spec, call.request_body(), call, *origin, scope);
+    AttemptOutcome result = co_await owner.service().Call(context);
+    call.scope_ = nullptr;
+
+    outcome.failure = std::move(result.failure);
+    outcome.truncated = result.truncated;
+    outcome.trailers = std::move(result.trailers);
+    outcome.attempts = context.attempts;
+    outcome.retry_at = context.retry_at;
+    record.status = context.status;
+    record.attempts = context.attempts;
+    record.request_bytes = context.request_bytes;
+    record.response_bytes = result.response_bytes;
+  }
+  Describe(call, record);
+  // Of use to the observer alone.
+  const std::string url = fetcher.observer_ != nullptr ? spec.url.Redacted() : std::string();
+  std::string detail;
+  record.url = url;
+  record.duration = owner.clock().Now() - began;
+  if (outcome.failure) {
+    detail = outcome.failure->detail;
+    record.failure = outcome.failure->code;
+    record.failure_phase = outcome.failure->phase;
+    record.detail = detail;
+  }
+  fetcher.Finish(call, owner, record, std::move(outcome));
+}
+
+void Fetcher::Finish(FetchCall& call, EngineThread& owner, const FetchRecord& record, Outcome outcome) {
+  owner.metrics().fetches_in_flight.Add(-1);
+  owner.metrics().OnFetch(record);
+  call.OnDone(std::move(outcome));
+  if (observer_ != nullptr) observer_->OnFetch(record);
+}
+
+}  // namespace fetchd::server

@@ -1,0 +1,31 @@
+// The request line and fields of an HTTP/1.1 request.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "model/request.h"
+
+namespace fetchd::server {
+
+// How the request's body is framed (RFC 9112 section 6).
+struct RequestFraming {
+  enum class Kind { kNone, kLength, kChunked };
+  Kind kind = Kind::kNone;
+  // With kLength.
+  uint64_t length = 0;
+
+  // A body held in FetchSpec: no framing field without a body, save for POST, PUT and PATCH, which say
+  // `content-length: 0` (RFC 9110 section 8.6).
+  static RequestFraming OfBody(const FetchSpec& spec);
+  // A streamed body.
+  static RequestFraming OfStream(std::optional<uint64_t> length);
+};
+
+// Appends the head to `out`: request line, `host`, the caller's fields in order, `user-agent` and `accept` if they are
+// missing, the framing field. False if the result would have other lines than these, because some part holds a CR or LF;
+// rpc/ refuses such requests long before, so that is a bug of ours, and nothing may be sent.
+bool AppendRequestHead(const FetchSpec& spec, RequestFraming framing, std::string& out);
+
+}  // namespace fetchd::server

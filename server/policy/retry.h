@@ -1,0 +1,65 @@
+// Whether another attempt follows.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "model/failure.h"
+#include "model/request.h"
+#include "policy/classify.h"
+
+namespace fetchd::server {
+
+// The longest wait an origin can ask for by Retry-After; one that asks for more is not tried again in this fetch.
+inline constexpr Duration kMaxRetryAfter = std::chrono::seconds(60);
+
+// What another attempt needs at least: a wait that leaves less before the deadline is not begun.
+inline constexpr Duration kLeastAttemptTime = std::chrono::milliseconds(1);
+
+// What came of the attempt just made, and what is left for another one.
+struct RetryQuestion {
+  // The failure, or null if a response came.
+  const Failure* failure = nullptr;
+  // The response's status. Read only without a failure.
+  int status = 0;
+  // IsIdempotent of the request.
+  bool idempotent = false;
+  // The request body is streamed: once a part of it was sent it cannot be sent again.
+  bool streamed_body = false;
+  // Attempts made so far, the free ones (kRetryFresh) not counted; 1 or more.
+  int attempts = 1;
+  // A free attempt was made already.
+  bool free_attempt_used = false;
+  // How long the origin asked us to wait (Retry-After), if it did.
+  std::optional<Duration> retry_after;
+  Instant now;
+  Instant deadline = kNever;
+};
+
+enum class RetryVerdict {
+  kDone,            // a success: nothing to retry
+  kRetry,           // after `wait`
+  kRetryFresh,      // at once and for free, on a connection made for it: a reused one had died
+  kPermanent,       // another attempt would end the same way
+  kNotIdempotent,   // the origin may have acted, and acting twice may do harm
+  kStreamedBody,    // a part of the streamed body is gone
+  kNoAttemptsLeft,  // max_attempts is reached
+  kDoesNotFit       // the wait leaves no time before the deadline, or the origin asked for more than kMaxRetryAfter
+};
+
+// Lower-case name for logs, such as "no_attempts_left".
+std::string_view ToString(RetryVerdict verdict);
+
+struct RetryDecision {
+  RetryVerdict verdict = RetryVerdict::kDone;
+  // With kRetry: the larger of Retry-After and a full-jitter backoff.
+  Duration wait{};
+  bool again() const { return verdict == RetryVerdict::kRetry || verdict == RetryVerdict::kRetryFresh; }
+};
+
+// Pure but for `random`. See fetchd.v1.RetryPolicy for the rules.
+RetryDecision DecideRetry(const RetryQuestion& question, const RetryOptions& options, Random& random);
+
+}  // namespace fetchd::server
