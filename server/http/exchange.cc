@@ -168,7 +168,8 @@ class Exchange final : private RequestWriter::Observer {
     bool cut = left < length;
     std::string_view ready = buffer_.bytes().substr(0, left);
     if (!ready.empty()) {
-      if (CopyToSink(ready) < ready.size() && !co_await DeliverRest(ready)) co_return false;
+      bool delivered = co_await Copy(ready);
+      if (!delivered) co_return false;
       left -= ready.size();
       buffer_.Consume(ready.size());
     }
@@ -185,7 +186,8 @@ class Exchange final : private RequestWriter::Observer {
   Task<bool> ReceiveUntilClose() {
     std::string_view ready = buffer_.bytes();
     if (!ready.empty()) {
-      if (!co_await Deliver(ready)) co_return result_.truncated;
+      bool delivered = co_await Deliver(ready);
+      if (!delivered) co_return result_.truncated;
       buffer_.Consume(ready.size());
     }
     ended_by_close_ = true;
@@ -209,9 +211,13 @@ class Exchange final : private RequestWriter::Observer {
         size_t used = 0;
         std::string_view piece;
         ResponseCodec::Step step = codec_.ParseChunked(buffer_.bytes(), used, piece);
-        if (step == ResponseCodec::Step::kBody && !co_await Deliver(piece)) co_return result_.truncated;
+        if (step == ResponseCodec::Step::kBody) {
+          bool delivered = co_await Deliver(piece);
+          if (!delivered) co_return result_.truncated;
+          buffer_.Consume(used);
+          continue;
+        }
         buffer_.Consume(used);
-        if (step == ResponseCodec::Step::kBody) continue;
         if (step == ResponseCodec::Step::kFailed) co_return FailCodec();
         if (step == ResponseCodec::Step::kDone) {
           result_.trailers = codec_.TakeTrailers();
@@ -232,7 +238,8 @@ class Exchange final : private RequestWriter::Observer {
   // Gives a piece of a body of unknown length to the sink. False on failure, and when the body was cut as asked.
   Task<bool> Deliver(std::string_view piece) {
     std::string_view allowed = piece.substr(0, budget_);
-    if (CopyToSink(allowed) < allowed.size() && !co_await DeliverRest(allowed)) co_return false;
+    bool delivered = co_await Copy(allowed);
+    if (!delivered) co_return false;
     if (budget_ != BodyLimit::kUnlimited) budget_ -= allowed.size();
     if (allowed.size() < piece.size()) {
       OverLimit();
@@ -241,29 +248,22 @@ class Exchange final : private RequestWriter::Observer {
     co_return true;
   }
 
-  // Copies as much as the sink has credit for; `copied_` counts within the piece.
-  size_t CopyToSink(std::string_view piece) {
-    copied_ = 0;
-    return CopyMore(piece);
-  }
-  size_t CopyMore(std::string_view piece) {
-    while (copied_ < piece.size()) {
-      std::span<char> room = sink_->Prepare(piece.size() - copied_);
-      if (room.empty()) break;
-      size_t n = std::min(room.size(), piece.size() - copied_);
-      std::memcpy(room.data(), piece.data() + copied_, n);
-      sink_->Commit(n);
-      result_.response_bytes += n;
-      copied_ += n;
+  // Copies all of a piece to the sink, waiting for credit if need be.
+  Task<bool> Copy(std::string_view piece) {
+    for (;;) {
+      while (!piece.empty()) {
+        std::span<char> room = sink_->Prepare(piece.size());
+        if (room.empty()) break;
+        size_t n = std::min(room.size(), piece.size());
+        std::memcpy(room.data(), piece.data(), n);
+        sink_->Commit(n);
+        result_.response_bytes += n;
+        piece.remove_prefix(n);
+      }
+      if (piece.empty()) co_return true;
+      bool writable = co_await AwaitCredit();
+      if (!writable) co_return false;
     }
-    return copied_;
-  }
-  Task<bool> DeliverRest(std::string_view piece) {
-    while (copied_ < piece.size()) {
-      if (!co_await AwaitCredit()) co_return false;
-      CopyMore(piece);
-    }
-    co_return true;
   }
 
   Task<bool> AwaitCredit() {
@@ -278,7 +278,8 @@ class Exchange final : private RequestWriter::Observer {
   Task<size_t> ReadIntoSink(size_t want) {
     std::span<char> room = sink_->Prepare(want);
     while (room.empty()) {
-      if (!co_await AwaitCredit()) co_return 0;
+      bool writable = co_await AwaitCredit();
+      if (!writable) co_return 0;
       room = sink_->Prepare(want);
     }
     ArmRead(scope_.Now());
@@ -408,7 +409,6 @@ class Exchange final : private RequestWriter::Observer {
   bool closed_ = false;
   bool clean_ = false;
   uint64_t budget_ = 0;
-  size_t copied_ = 0;
 };
 
 }  // namespace

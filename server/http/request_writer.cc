@@ -46,13 +46,13 @@ Task<void> RequestWriter::Run() {
     if (next == Next::kWait) {
       // Waiting for the caller is not the origin's fault: only the parent's deadlines run.
       scope_.SetDeadline(kNever);
-      if (!co_await body_->Readable().Wait(scope_) && scope_.stopped()) {
-        if (stopping_) co_return;
-        Fail(scope_.reason(), "sending stopped", true);
-      }
+      bool readable = co_await body_->Readable().Wait(scope_);
+      if (stopping_) co_return;
+      if (!readable) Fail(scope_.reason(), "sending stopped", true);
       continue;
     }
-    if (!co_await WriteOnce() && stopping_) co_return;
+    co_await WriteOnce();
+    if (stopping_) co_return;
   }
   observer_.OnWritten();
 }
@@ -130,12 +130,12 @@ RequestWriter::Next RequestWriter::GatherStream() {
   return Next::kWrite;
 }
 
-Task<bool> RequestWriter::WriteOnce() {
+Task<void> RequestWriter::WriteOnce() {
   scope_.SetDeadline(After(scope_.Now(), spec_.timeouts.send_idle));
   IoResult r = co_await transport_.WriteSome(std::span(pieces_.data(), piece_count_), scope_);
   if (r.ok()) {
     Account(r.n);
-    co_return true;
+    co_return;
   }
   switch (r.kind) {
     case IoResult::Kind::kStopped:
@@ -153,7 +153,6 @@ Task<bool> RequestWriter::WriteOnce() {
     default:
       Fail(FailureCode::kConnectionTerminated, absl::StrCat("sending failed: ", r.ec.message()), false);
   }
-  co_return false;
 }
 
 void RequestWriter::Account(size_t n) {

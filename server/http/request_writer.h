@@ -57,7 +57,8 @@ class RequestWriter {
   Next Gather();
   Next GatherStream();
   void Account(size_t n);
-  Task<bool> WriteOnce();
+  // One write of `pieces_`.
+  Task<void> WriteOnce();
   void Fail(FailureCode code, std::string detail, bool fatal);
 
   Transport& transport_;
