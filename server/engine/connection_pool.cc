@@ -6,6 +6,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 
 #include "absl/strings/str_cat.h"
 
@@ -198,9 +199,11 @@ void ConnectionPool::PutIdle(std::unique_ptr<PooledConnection> connection) {
   connection->idle_since = clock_.Now();
   if (!idle_timer_.armed()) idle_timer_.Arm(After(connection->idle_since, options_.idle_timeout));
   metrics_.connections_idle.Add(1);
-  OriginConnections& connections = connection->origin.connections;
+  OriginState& origin = connection->origin;
   idle_.push_back(*connection);
-  connections.idle.push_back(*connection.release());
+  origin.connections.idle.push_back(*connection.release());
+  // Idle here may be room elsewhere.
+  if (!starved_.empty()) OnRoom(origin);
 }
 
 void ConnectionPool::CloseConnection(std::unique_ptr<PooledConnection> connection) {
@@ -289,6 +292,8 @@ void ConnectionPool::StartDial(OriginState& origin, Waiter& waiter) {
 }
 
 Task<void> ConnectionPool::RunDial(ConnectionPool& pool, std::unique_ptr<Dial> dial) {
+  // From the loop, not from within Pump: a dial that ends at once changes the list of waiters.
+  co_await asio::post(pool.executor_, asio::use_awaitable_t<Executor>{});
   ConnectResult result;
   try {
     result = co_await pool.connector_.Connect(dial->target, dial->scope);

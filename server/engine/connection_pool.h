@@ -124,7 +124,7 @@ class ConnectionPool {
 
   // Makes dials for waiters that have none, as far as the limits allow.
   void Pump(OriginState& origin);
-  // A connection of `origin` is gone.
+  // A connection of `origin` is gone, or idle.
   void OnRoom(OriginState& origin);
   bool MakeRoom(OriginState& origin);
   void StartDial(OriginState& origin, Waiter& waiter);

@@ -70,6 +70,11 @@ void EngineThread::EndIfDone() {
   work_.reset();
   // The resolver may still wait for an answer that nobody needs.
   if (runs_here_) io_.stop();
+  // A wake-up for a timer that was disarmed since would keep a loop that ends by itself.
+  if (timers_.Next() == kNever) {
+    wake_.cancel();
+    wake_at_ = kNever;
+  }
 }
 
 void EngineThread::WakeAt(Instant at) {

@@ -1,0 +1,64 @@
+#include "engine/origin_state.h"
+
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "support/loop.h"
+
+namespace fetchd::server {
+namespace {
+
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+class OriginTableTest : public testing::Test {
+ protected:
+  Origin Named(std::string host) { return {Scheme::kHttp, std::move(host), 80}; }
+  FakeClock clock_;
+  Loop loop_{clock_};
+  ThreadMetrics metrics_;
+};
+
+TEST_F(OriginTableTest, AStateIsMadeOnceAndRememberedForAWhile) {
+  OriginTable table({.idle_timeout = minutes(5)}, loop_.clock(), loop_.timers(), metrics_);
+  OriginState* a = nullptr;
+  {
+    OriginRef ref(table, table.Get(Named("a")));
+    a = &*ref;
+    loop_.Advance(minutes(60));
+    EXPECT_EQ(table.size(), 1u);
+  }
+  loop_.Advance(minutes(5) - seconds(1));
+  EXPECT_EQ(&table.Get(Named("a")), a);
+  loop_.Advance(seconds(1));
+  EXPECT_EQ(table.size(), 0u);
+  EXPECT_EQ(metrics_.origins.value(), 0);
+}
+
+TEST_F(OriginTableTest, UseStartsTheTimeAnew) {
+  OriginTable table({.idle_timeout = minutes(5)}, loop_.clock(), loop_.timers(), metrics_);
+  { OriginRef ref(table, table.Get(Named("a"))); }
+  loop_.Advance(minutes(4));
+  { OriginRef ref(table, table.Get(Named("a"))); }
+  loop_.Advance(minutes(4));
+  EXPECT_EQ(table.size(), 1u);
+  loop_.Advance(minutes(1));
+  EXPECT_EQ(table.size(), 0u);
+}
+
+TEST_F(OriginTableTest, TheLongestUnusedGoesWhenThereAreTooMany) {
+  OriginTable table({.max_unused = 3}, loop_.clock(), loop_.timers(), metrics_);
+  OriginRef used(table, table.Get(Named("used")));
+  for (int i = 0; i < 1000; ++i) {
+    OriginRef ref(table, table.Get(Named("h" + std::to_string(i))));
+    EXPECT_LE(table.size(), 5u);
+  }
+  EXPECT_EQ(table.size(), 4u);
+  EXPECT_EQ(metrics_.origins.value(), 4);
+  table.DropUnused();
+  EXPECT_EQ(table.size(), 1u);
+}
+
+}  // namespace
+}  // namespace fetchd::server
