@@ -231,13 +231,14 @@ void ConnectionPool::OnIdleTimer() {
 void ConnectionPool::OnRoom(OriginState& origin) {
   // Making room for one origin may close the last connection of another.
   OriginRef keep(origins_, origin);
-  Pump(origin);
+  // Those that waited for room come first; else a busy origin would keep what it has.
   while (!starved_.empty() && (total_ < options_.max_total || !idle_.empty())) {
     OriginRef next(origins_, origins_.Get(starved_.front()));
     starved_.pop_front();
     next->connections.starved = false;
     Pump(*next);
   }
+  Pump(origin);
 }
 
 void ConnectionPool::Pump(OriginState& origin) {
