@@ -136,11 +136,10 @@ void StreamCall::Write(const ResponseHead& head) {
   grpc::ByteBuffer buffer;
   bool own = false;
   grpc::SerializationTraits<v1::FetchStreamResponse>::Serialize(message, &buffer, &own);
-  grpc::WriteOptions options;
-  // The next message is here already: let them travel in one packet.
-  if (bridge_->HasMore()) options.set_buffer_hint();
   writing_ = true;
-  stream_.Write(buffer, options, written_.Arm());
+  // No buffer hint, though the next message may be here already: gRPC 1.51 holds back a hinted message that goes with the
+  // initial metadata, and with it the tag that would let the next one follow.
+  stream_.Write(buffer, written_.Arm());
 }
 
 void StreamCall::Write(std::vector<StreamBridge::Piece> pieces) {
