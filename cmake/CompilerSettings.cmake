@@ -17,10 +17,6 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 sees through Asio's operator new for coroutine frames but not through the matching delete.
   target_compile_options(fetchd_warnings INTERFACE -Wno-mismatched-new-delete)
 endif()
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # g++ 12 with -O2 takes the memory of Asio's coroutine frames, which come from aligned_alloc, for a mismatch.
-  target_compile_options(fetchd_warnings INTERFACE -Wno-mismatched-new-delete)
-endif()
 
 if(FETCHD_SANITIZE)
   add_compile_options(-fsanitize=${FETCHD_SANITIZE} -fno-omit-frame-pointer -g1)

@@ -72,7 +72,10 @@ class Bench:
             process.kill()
             process.communicate()
             return None
-        return json.loads(out) if out.strip() else None
+        result = json.loads(out) if out.strip() else None
+        if result and not result["fetches"] and not result["gb_per_s"]:
+            result.update(errors=1, first_error=result["first_error"] or "nothing came back")
+        return result
 
     def measure(self, load, names):
         """All rounds of one load; adds a row for each server that answered."""

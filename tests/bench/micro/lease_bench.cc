@@ -13,22 +13,27 @@
 namespace fetchd::server {
 namespace {
 
+// The request is a variable: g++ 12 loses temporaries that a co_await expression makes of braces.
+Task<ConnectionPool::Result> Acquire(const FetchSpec& spec, CancelScope& attempt, OriginTable& origins,
+                                     ConnectionPool& pool) {
+  const ConnectionPool::Request request{
+      .origin = origins.Get(spec.url.origin()), .spec = spec, .fresh = false, .scope = attempt};
+  co_return co_await pool.Acquire(request);
+}
+
 // A fetch's way to a kept connection and back: find the origin, take the newest idle connection, give it back.
 Task<void> LeaseInTurn(benchmark::State& state, Loop& loop, OriginTable& origins, ConnectionPool& pool) {
   std::vector<FetchSpec> specs(static_cast<size_t>(state.range(0)));
   for (size_t i = 0; i < specs.size(); ++i) {
     specs[i].url = *Url::Parse("http://host-" + std::to_string(i) + ".example.com/");
     CancelScope attempt(loop.scope(), kNever, FailureCode::kAttemptTimeout);
-    auto dialled = co_await pool.Acquire(
-        {.origin = origins.Get(specs[i].url.origin()), .spec = specs[i], .fresh = false, .scope = attempt});
+    ConnectionPool::Result dialled = co_await Acquire(specs[i], attempt, origins, pool);
     dialled.lease.MarkReusable();
   }
   size_t next = 0;
   for (auto _ : state) {
-    const FetchSpec& spec = specs[next++ % specs.size()];
     CancelScope attempt(loop.scope(), kNever, FailureCode::kAttemptTimeout);
-    auto result = co_await pool.Acquire(
-        {.origin = origins.Get(spec.url.origin()), .spec = spec, .fresh = false, .scope = attempt});
+    ConnectionPool::Result result = co_await Acquire(specs[next++ % specs.size()], attempt, origins, pool);
     if (!result.lease || !result.lease.reused()) state.SkipWithError("no kept connection");
     result.lease.MarkReusable();
   }
