@@ -136,9 +136,9 @@ Failure TlsTransport::HandshakeFailure(const IoResult& result) {
   } else if (error == 0) {
     failure.code = FailureCode::kConnectionTerminated;
     failure.detail = where + result.ec.message();
-  } else if (ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+  } else if (long verdict = SSL_get_verify_result(ssl_.get()); verdict != X509_V_OK) {
     failure.code = FailureCode::kTlsCertificateError;
-    failure.detail = where + X509_verify_cert_error_string(SSL_get_verify_result(ssl_.get()));
+    failure.detail = where + X509_verify_cert_error_string(verdict);
   } else if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) >= SSL_AD_REASON_OFFSET) {
     failure.code = FailureCode::kTlsAlertReceived;
     failure.detail = where + ReasonText(error);

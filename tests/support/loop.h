@@ -40,36 +40,22 @@ class Loop {
   template <typename T>
   T Run(Task<T> task) {
     std::optional<T> value;
-    asio::co_spawn(context_, std::move(task), [&value](std::exception_ptr error, T result) {
-      if (error) std::rethrow_exception(error);
-      value.emplace(std::move(result));
-    });
+    Start(std::move(task), value);
     RunUntil([&value] { return value.has_value(); });
     return std::move(*value);
   }
   void Run(Task<void> task) {
     bool done = false;
-    asio::co_spawn(context_, std::move(task), [&done](std::exception_ptr error) {
-      if (error) std::rethrow_exception(error);
-      done = true;
-    });
+    Start(std::move(task), done);
     RunUntil([&done] { return done; });
   }
 
   // Starts `task`; it goes on whenever the loop runs. `value` is set when it ends, and outlives it.
   template <typename T>
   void Start(Task<T> task, std::optional<T>& value) {
-    asio::co_spawn(context_, std::move(task), [&value](std::exception_ptr error, T result) {
-      if (error) std::rethrow_exception(error);
-      value.emplace(std::move(result));
-    });
+    asio::co_spawn(context_, Store(std::move(task), value), Rethrow);
   }
-  void Start(Task<void> task, bool& done) {
-    asio::co_spawn(context_, std::move(task), [&done](std::exception_ptr error) {
-      if (error) std::rethrow_exception(error);
-      done = true;
-    });
-  }
+  void Start(Task<void> task, bool& done) { asio::co_spawn(context_, Note(std::move(task), done), Rethrow); }
 
   // Runs the loop until `condition()` is true.
   template <typename Condition>
@@ -102,6 +88,18 @@ class Loop {
  private:
   Loop(const Clock& clock, FakeClock* fake)
       : clock_(clock), fake_(fake), scope_(clock, timers_, kNever, FailureCode::kInternal), work_(executor()) {}
+
+  template <typename T>
+  static Task<void> Store(Task<T> task, std::optional<T>& value) {
+    value.emplace(co_await std::move(task));
+  }
+  static Task<void> Note(Task<void> task, bool& done) {
+    co_await std::move(task);
+    done = true;
+  }
+  static void Rethrow(std::exception_ptr error) {
+    if (error) std::rethrow_exception(error);
+  }
 
   std::chrono::steady_clock::time_point NextTimer(std::chrono::steady_clock::time_point limit) const {
     return timers_.Next() == kNever ? limit : timers_.Next();
