@@ -99,11 +99,6 @@ absl::Status RpcServer::Listen() {
     loop_.emplace(home_, *cq_);
     return absl::OkStatus();
   }
-  cq_->Shutdown();
-  void* tag = nullptr;
-  bool ok = false;
-  while (cq_->Next(&tag, &ok)) {
-  }
   for (size_t i = 0; i < ports_.size(); ++i) {
     if (ports_[i] > 0) continue;
     return absl::InvalidArgumentError(

@@ -54,11 +54,6 @@ std::optional<Outcome> StreamBridge::TakeOutcome() {
   return std::exchange(outcome_, std::nullopt);
 }
 
-bool StreamBridge::HasMore() {
-  const std::lock_guard lock(mutex_);
-  return head_ || !full_.empty() || filled_ > taken_ || outcome_;
-}
-
 void StreamBridge::OnStart(Executor owner) {
   const std::lock_guard lock(mutex_);
   owner_is_home_ = owner == home_;

@@ -61,8 +61,6 @@ class StreamBridge final : public FetchCall {
   std::vector<Piece> TakePieces();
   // The end, once head and pieces were taken. It must be taken: until then blocks and bridge may keep each other.
   std::optional<Outcome> TakeOutcome();
-  // Is there anything to take?
-  bool HasMore();
   void Push(std::string piece);
   // May the caller's next message be read? If not, the listener is told when it may.
   bool WantsUpload();

@@ -1,0 +1,331 @@
+#include "fetch/batch.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+
+#include "base/text.h"
+#include "fetch/admission.h"
+#include "support/loop.h"
+
+namespace fetchd::server {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+// Keeps fetches until the test answers them, by the item's index (in the id).
+class ManualStarter final : public FetchStarter {
+ public:
+  absl::Status CheckUrl(const Url&) const override { return absl::OkStatus(); }
+  void Start(std::shared_ptr<FetchCall> call) override {
+    const size_t index = *ParseDecimal<size_t>(call->spec.id);
+    most = std::max(most, running.size() + 1);
+    if (answer_at_once) return Answer(std::move(call), 1, std::nullopt);
+    running.emplace(index, std::move(call));
+  }
+  void Cancel(const std::shared_ptr<FetchCall>& call) override {
+    const size_t index = *ParseDecimal<size_t>(call->spec.id);
+    if (running.erase(index) > 0) Answer(call, 0, FailureCode::kCancelled);
+  }
+  void Finish(size_t index, size_t body = 1, std::optional<FailureCode> failure = std::nullopt) {
+    auto node = running.extract(index);
+    ASSERT_FALSE(node.empty()) << index << " is not running";
+    Answer(std::move(node.mapped()), body, failure);
+  }
+  std::vector<size_t> Running() const {
+    std::vector<size_t> indexes;
+    for (const auto& [index, call] : running) indexes.push_back(index);
+    return indexes;
+  }
+
+  std::map<size_t, std::shared_ptr<FetchCall>> running;
+  size_t most = 0;
+  bool answer_at_once = false;
+  std::optional<Executor> owner;
+
+ private:
+  void Answer(std::shared_ptr<FetchCall> call, size_t body, std::optional<FailureCode> failure) {
+    call->OnStart(*owner);
+    Outcome outcome;
+    if (failure) {
+      outcome.failure = Failure{*failure, Phase::kWait, Processed::kMaybe, "as the test wants it"};
+    } else {
+      call->OnHead({.status = 200, .headers = {}, .content_length = body});
+      for (size_t left = body; left > 0;) {
+        const auto room = call->Prepare(left);
+        call->Commit(room.size());
+        left -= room.size();
+      }
+    }
+    call->OnDone(std::move(outcome));
+  }
+};
+
+class BatchTest : public ::testing::Test, public BatchSource, public BatchReceiver {
+ protected:
+  BatchTest() { starter_.owner = loop_.executor(); }
+
+  void Start(BatchSpec spec) {
+    batch_ = std::make_shared<BatchFetch>(spec, *this, starter_, clock_, loop_.executor(), *this);
+    batch_->Start();
+    loop_.Poll();
+  }
+  std::variant<FetchSpec, Collected> Read(size_t index) override {
+    EXPECT_EQ(index, read_++) << "items are read in order, once";
+    if (index == malformed_) {
+      Collected refused;
+      refused.outcome.failure = Failure{FailureCode::kRequestInvalid, Phase::kPolicy, Processed::kNo, "malformed"};
+      return refused;
+    }
+    FetchSpec spec;
+    spec.id = std::to_string(index);
+    spec.url = *Url::Parse(Concat("http://h/", index));
+    return spec;
+  }
+  void OnResults(std::vector<BatchItemResult> results, bool last) override {
+    EXPECT_TRUE(allowed_) << "a message before the one before was taken";
+    EXPECT_FALSE(last_);
+    EXPECT_FALSE(results.empty());
+    allowed_ = false;
+    last_ = last;
+    std::vector<size_t> indexes;
+    for (BatchItemResult& result : results) {
+      indexes.push_back(result.index);
+      EXPECT_TRUE(results_.emplace(result.index, std::move(result)).second) << "two results for one index";
+    }
+    messages_.push_back(indexes);
+  }
+  void OnEnd(std::optional<Collected> broken) override {
+    EXPECT_FALSE(ended_);
+    ended_ = true;
+    broken_ = std::move(broken);
+  }
+  // The caller takes the message.
+  void Take() {
+    allowed_ = true;
+    batch_->CallerReady();
+    loop_.Poll();
+  }
+  void Finish(size_t index, size_t body = 1, std::optional<FailureCode> failure = std::nullopt) {
+    starter_.Finish(index, body, failure);
+  }
+  std::vector<size_t> Skipped() const {
+    std::vector<size_t> skipped;
+    for (const auto& [index, result] : results_)
+      if (!result.fetched) skipped.push_back(index);
+    return skipped;
+  }
+
+  FakeClock clock_;
+  Loop loop_{clock_};
+  ManualStarter starter_;
+  std::shared_ptr<BatchFetch> batch_;
+  std::optional<size_t> malformed_;
+  size_t read_ = 0;
+  bool allowed_ = true;
+  bool last_ = false;
+  bool ended_ = false;
+  std::optional<Collected> broken_;
+  std::map<size_t, BatchItemResult> results_;
+  std::vector<std::vector<size_t>> messages_;
+};
+
+TEST_F(BatchTest, SendsResultsAsTheyCompleteAndThoseReadyTogetherInOneMessage) {
+  Start({.items = 5, .max_concurrency = 5});
+  Finish(3);
+  Finish(1);
+  loop_.Poll();
+  EXPECT_THAT(messages_, ElementsAre(ElementsAre(3, 1)));
+  // The caller has not taken it: what comes now waits.
+  Finish(4);
+  loop_.Poll();
+  Finish(0);
+  loop_.Poll();
+  EXPECT_EQ(messages_.size(), 1U);
+  Take();
+  EXPECT_THAT(messages_.back(), ElementsAre(4, 0));
+  Take();
+  Finish(2);
+  loop_.Poll();
+  EXPECT_TRUE(last_);
+  EXPECT_FALSE(ended_);
+  Take();
+  EXPECT_TRUE(ended_);
+  EXPECT_EQ(results_.size(), 5U);
+}
+
+TEST_F(BatchTest, KeepsTheInputOrderIfAsked) {
+  Start({.items = 4, .input_order = true, .max_concurrency = 4});
+  Finish(2);
+  Finish(1);
+  loop_.Poll();
+  EXPECT_THAT(messages_, IsEmpty());
+  Finish(0);
+  loop_.Poll();
+  EXPECT_THAT(messages_, ElementsAre(ElementsAre(0, 1, 2)));
+  Take();
+  Finish(3);
+  loop_.Poll();
+  EXPECT_THAT(messages_.back(), ElementsAre(3));
+}
+
+TEST_F(BatchTest, HasAtMostMaxConcurrencyInFlight) {
+  Start({.items = 10, .max_concurrency = 3});
+  EXPECT_THAT(starter_.Running(), ElementsAre(0, 1, 2));
+  Finish(1);
+  loop_.Poll();
+  EXPECT_THAT(starter_.Running(), ElementsAre(0, 2, 3));
+  while (!ended_) {
+    if (!starter_.running.empty()) Finish(starter_.running.begin()->first);
+    Take();
+  }
+  EXPECT_EQ(starter_.most, 3U);
+  EXPECT_EQ(results_.size(), 10U);
+}
+
+TEST_F(BatchTest, FailFastCancelsTheOthersAndSaysSkipped) {
+  Start({.items = 6, .fail_fast = true, .max_concurrency = 3});
+  Finish(0);
+  loop_.Poll();
+  Finish(2, 0, FailureCode::kConnectionRefused);
+  loop_.Poll();
+  EXPECT_THAT(starter_.Running(), IsEmpty());
+  while (!ended_) Take();
+  EXPECT_EQ(results_.size(), 6U);
+  EXPECT_THAT(Skipped(), ElementsAre(1, 3, 4, 5));
+  EXPECT_EQ(results_[2].fetched->outcome.failure->code, FailureCode::kConnectionRefused);
+  EXPECT_EQ(read_, 4U) << "items after the failure are not even read";
+}
+
+TEST_F(BatchTest, AMalformedItemFailsAloneOrFast) {
+  malformed_ = 1;
+  Start({.items = 3, .max_concurrency = 3});
+  EXPECT_THAT(messages_, ElementsAre(ElementsAre(1)));
+  EXPECT_THAT(starter_.Running(), ElementsAre(0, 2));
+  Finish(0);
+  Finish(2);
+  while (!ended_) Take();
+  EXPECT_THAT(Skipped(), IsEmpty());
+}
+
+TEST_F(BatchTest, AMalformedItemFailsFastIfAsked) {
+  malformed_ = 1;
+  Start({.items = 3, .fail_fast = true, .max_concurrency = 3});
+  while (!ended_) Take();
+  EXPECT_THAT(Skipped(), ElementsAre(0, 2));
+}
+
+TEST_F(BatchTest, BeginsNothingWhileTooMuchWaitsForTheCaller) {
+  Start({.items = 100, .max_concurrency = 2, .max_message_bytes = 3000, .max_unsent_bytes = 5000});
+  // One message is on its way to the caller; two more results fill what may wait.
+  for (int i = 0; i < 3; ++i) {
+    Finish(i, 2500);
+    loop_.Poll();
+  }
+  EXPECT_THAT(starter_.Running(), ElementsAre(3));
+  Finish(3, 2500);
+  loop_.Poll();
+  EXPECT_THAT(starter_.Running(), IsEmpty());
+  EXPECT_EQ(read_, 4U);
+  // Room again.
+  Take();
+  EXPECT_THAT(messages_.back(), ElementsAre(1)) << "messages stay small";
+  Take();
+  EXPECT_THAT(starter_.Running(), ElementsAre(4, 5));
+  batch_->Cancel();
+  loop_.Poll();
+}
+
+TEST_F(BatchTest, ResultsWaitingForTheirTurnDoNotStopTheOneThatIsAwaited) {
+  Start({.items = 4, .input_order = true, .max_concurrency = 2, .max_unsent_bytes = 1000});
+  Finish(1, 5000);
+  loop_.Poll();
+  EXPECT_THAT(starter_.Running(), ElementsAre(0));
+  Finish(0);
+  loop_.Poll();
+  EXPECT_THAT(messages_, ElementsAre(ElementsAre(0, 1)));
+  EXPECT_THAT(starter_.Running(), ElementsAre(2, 3));
+  batch_->Cancel();
+  loop_.Poll();
+}
+
+TEST_F(BatchTest, CancelAbortsAllAndReportsNothingMore) {
+  Start({.items = 10, .max_concurrency = 4});
+  batch_->Cancel();
+  batch_->Cancel();
+  loop_.Poll();
+  EXPECT_TRUE(ended_);
+  EXPECT_FALSE(broken_);
+  EXPECT_THAT(starter_.Running(), IsEmpty());
+  EXPECT_THAT(messages_, IsEmpty());
+  EXPECT_EQ(read_, 4U);
+}
+
+TEST_F(BatchTest, ItemsNotBegunByTheDeadlineTimeOutInBand) {
+  Start({.items = 3, .max_concurrency = 1, .deadline = clock_.Now() + std::chrono::seconds(1)});
+  clock_.Advance(std::chrono::seconds(1));
+  Finish(0, 0, FailureCode::kTotalTimeout);
+  loop_.Poll();
+  while (!ended_) Take();
+  ASSERT_EQ(results_.size(), 3U);
+  for (size_t i : {1, 2}) {
+    EXPECT_EQ(results_[i].fetched->outcome.failure->code, FailureCode::kTotalTimeout);
+    EXPECT_EQ(results_[i].fetched->outcome.failure->processed, Processed::kNo);
+  }
+}
+
+TEST_F(BatchTest, AnItemWithoutVerdictEndsTheBatch) {
+  Start({.items = 5, .max_concurrency = 2});
+  Finish(1, 0, FailureCode::kInternal);
+  loop_.Poll();
+  EXPECT_TRUE(ended_);
+  ASSERT_TRUE(broken_);
+  EXPECT_EQ(broken_->id, "1");
+}
+
+TEST_F(BatchTest, SurvivesFetchesThatEndInsideStart) {
+  starter_.answer_at_once = true;
+  Start({.items = 1000, .max_concurrency = 10});
+  while (!ended_) Take();
+  EXPECT_EQ(results_.size(), 1000U);
+  EXPECT_LT(messages_.size(), 500U) << "results that are ready together travel together";
+}
+
+TEST_F(BatchTest, CollectsBodiesOfAnySize) {
+  Start({.items = 3, .max_concurrency = 3});
+  Finish(0, 0);
+  Finish(1, 100'000);
+  Finish(2, 3'000'000);
+  loop_.Poll();
+  while (!ended_) Take();
+  EXPECT_EQ(results_[0].fetched->body.size(), 0U);
+  EXPECT_EQ(results_[1].fetched->body.size(), 100'000U);
+  EXPECT_EQ(results_[2].fetched->body.size(), 3'000'000U);
+  EXPECT_GT(results_[2].fetched->ReplySize(), 3'000'000U);
+}
+
+TEST(AdmissionTest, RefusesBeyondTheLimitAndGivesBack) {
+  Admission admission({.max_in_flight = 3});
+  Admission::Permit one, two, three;
+  EXPECT_EQ(admission.Admit(2, one), Admission::Verdict::kAdmitted);
+  EXPECT_EQ(admission.Admit(2, two), Admission::Verdict::kOverloaded);
+  EXPECT_FALSE(two);
+  EXPECT_EQ(admission.Admit(1, two), Admission::Verdict::kAdmitted);
+  EXPECT_EQ(admission.in_flight(), 3);
+  one = {};
+  EXPECT_EQ(admission.in_flight(), 1);
+  two = {};
+  EXPECT_EQ(admission.Admit(100, three), Admission::Verdict::kAdmitted) << "alone, anything is let in";
+  three = {};
+  admission.StartDraining();
+  EXPECT_EQ(admission.Admit(1, one), Admission::Verdict::kDraining);
+  EXPECT_EQ(admission.in_flight(), 0);
+}
+
+}  // namespace
+}  // namespace fetchd::server

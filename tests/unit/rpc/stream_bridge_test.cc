@@ -1,0 +1,175 @@
+#include "rpc/stream_bridge.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+
+#include "support/loop.h"
+
+namespace fetchd::server {
+namespace {
+
+class CountingListener final : public StreamListener {
+ public:
+  void OnBridge() override { ++calls; }
+  int calls = 0;
+};
+
+class StreamBridgeTest : public ::testing::Test {
+ protected:
+  void Make(std::optional<StreamBridge::Upload> upload = std::nullopt) {
+    bridge_ = std::make_shared<StreamBridge>(loop_.executor(), listener_, upload);
+    bridge_->OnStart(loop_.executor());
+  }
+  ~StreamBridgeTest() override {
+    if (bridge_ == nullptr) return;
+    bridge_->Detach();
+    bridge_->OnDone({});
+    bridge_->TakeHead();
+    bridge_->TakePieces();
+    loop_.Poll();
+    EXPECT_EQ(bridge_.use_count(), 1) << "blocks and bridge keep each other";
+  }
+  // Fills all the credit there is; returns how much.
+  size_t Fill() {
+    size_t filled = 0;
+    for (;;) {
+      const std::span<char> room = bridge_->Prepare(64 * 1024);
+      if (room.empty()) return filled;
+      std::fill(room.begin(), room.end(), static_cast<char>('a' + next_++ % 26));
+      bridge_->Commit(room.size());
+      filled += room.size();
+    }
+  }
+  static size_t Size(const std::vector<StreamBridge::Piece>& pieces) {
+    size_t size = 0;
+    for (const auto& piece : pieces) size += piece.size;
+    return size;
+  }
+
+  FakeClock clock_;
+  Loop loop_{clock_};
+  CountingListener listener_;
+  std::shared_ptr<StreamBridge> bridge_;
+  int next_ = 0;
+};
+
+TEST_F(StreamBridgeTest, ASlowCallerStopsTheReadAfterTwoBlocks) {
+  Make();
+  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt});
+  EXPECT_EQ(Fill(), StreamBridge::kFirstBlockSize + StreamBridge::kBlockSize);
+  EXPECT_TRUE(bridge_->Prepare(1).empty());
+  // Taking is not enough: gRPC still holds the bytes.
+  std::vector<StreamBridge::Piece> in_flight = bridge_->TakePieces();
+  EXPECT_EQ(Size(in_flight), StreamBridge::kFirstBlockSize + StreamBridge::kBlockSize);
+  EXPECT_TRUE(bridge_->Prepare(1).empty());
+  std::optional<bool> woken;
+  loop_.Start(bridge_->Writable().Wait(loop_.scope()), woken);
+  loop_.Poll();
+  EXPECT_FALSE(woken);
+  // The first block is sent.
+  in_flight.erase(in_flight.begin());
+  loop_.Poll();
+  EXPECT_TRUE(woken.value_or(false));
+  EXPECT_EQ(Fill(), StreamBridge::kBlockSize);
+}
+
+TEST_F(StreamBridgeTest, SmallBodiesTakeSmallBlocks) {
+  Make();
+  bridge_->OnHead({.status = 200, .headers = {}, .content_length = 1000});
+  EXPECT_EQ(bridge_->Prepare(1 << 20).size(), 1000U);
+  bridge_->Commit(1000);
+  EXPECT_EQ(Size(bridge_->TakePieces()), 1000U);
+}
+
+TEST_F(StreamBridgeTest, GivesWhatHasArrivedAndKeepsFillingTheSameBlock) {
+  Make();
+  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt});
+  const auto put = [this](std::string_view text) {
+    const std::span<char> room = bridge_->Prepare(1 << 20);
+    std::copy(text.begin(), text.end(), room.begin());
+    bridge_->Commit(text.size());
+  };
+  put("one");
+  const auto first = bridge_->TakePieces();
+  EXPECT_TRUE(bridge_->TakePieces().empty());
+  put("two");
+  put("three");
+  const auto second = bridge_->TakePieces();
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_EQ(std::string(first[0].data(), first[0].size), "one");
+  EXPECT_EQ(std::string(second[0].data(), second[0].size), "twothree");
+  EXPECT_EQ(first[0].block, second[0].block);
+}
+
+TEST_F(StreamBridgeTest, TheOutcomeComesAfterEverythingElse) {
+  Make();
+  bridge_->OnHead({.status = 204, .headers = {}, .content_length = std::nullopt});
+  bridge_->Prepare(10);
+  bridge_->Commit(5);
+  bridge_->OnDone({});
+  EXPECT_FALSE(bridge_->TakeOutcome());
+  EXPECT_EQ(bridge_->TakeHead()->status, 204);
+  EXPECT_FALSE(bridge_->TakeOutcome());
+  EXPECT_EQ(Size(bridge_->TakePieces()), 5U);
+  EXPECT_TRUE(bridge_->TakeOutcome());
+  EXPECT_FALSE(bridge_->TakeOutcome());
+}
+
+TEST_F(StreamBridgeTest, TellsHomeOnceForWhatArrivesTogether) {
+  Make();
+  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt});
+  for (int i = 0; i < 10; ++i) {
+    bridge_->Prepare(10);
+    bridge_->Commit(10);
+  }
+  EXPECT_EQ(listener_.calls, 0);
+  loop_.Poll();
+  EXPECT_EQ(listener_.calls, 1);
+}
+
+TEST_F(StreamBridgeTest, AFullUploadQueueStopsReadingFromTheCaller) {
+  Make(StreamBridge::Upload{});
+  RequestBody& body = *bridge_->request_body();
+  std::string_view piece;
+  EXPECT_EQ(body.Peek(piece), RequestBody::State::kWait);
+  EXPECT_TRUE(bridge_->WantsUpload());
+  bridge_->Push(std::string(StreamBridge::kUploadMark, 'x'));
+  EXPECT_FALSE(bridge_->WantsUpload());
+  ASSERT_EQ(body.Peek(piece), RequestBody::State::kData);
+  EXPECT_EQ(piece.size(), StreamBridge::kUploadMark);
+  body.Consume(1);
+  loop_.Poll();
+  EXPECT_EQ(listener_.calls, 1);
+  EXPECT_TRUE(bridge_->WantsUpload());
+}
+
+TEST_F(StreamBridgeTest, AnUploadEndsAfterItsLastByteAndFailsAtOnce) {
+  Make(StreamBridge::Upload{7});
+  RequestBody& body = *bridge_->request_body();
+  EXPECT_EQ(body.length(), 7U);
+  std::string_view piece;
+  EXPECT_EQ(body.Peek(piece), RequestBody::State::kWait);
+  std::optional<bool> woken;
+  loop_.Start(body.Readable().Wait(loop_.scope()), woken);
+  bridge_->Push("abc");
+  bridge_->Push("");
+  bridge_->Push("defg");
+  bridge_->EndUpload();
+  loop_.Poll();
+  EXPECT_TRUE(woken.value_or(false));
+  std::string all;
+  while (body.Peek(piece) == RequestBody::State::kData) {
+    all += piece[0];
+    body.Consume(1);
+  }
+  EXPECT_EQ(all, "abcdefg");
+  EXPECT_EQ(body.Peek(piece), RequestBody::State::kEnd);
+  bridge_->FailUpload();
+  EXPECT_EQ(body.Peek(piece), RequestBody::State::kFailed);
+}
+
+}  // namespace
+}  // namespace fetchd::server
