@@ -59,8 +59,9 @@ show fetchctl get -i "$origin/packages/1.json"
 show fetchctl get -i "$origin/missing  # an HTTP 404 is a response, not an error"
 "$ctl" get -i "$origin/missing"
 echo
-show fetchctl get http://127.0.0.1:1/  "# nobody listens there"
-"$ctl" get http://127.0.0.1:1/ || echo "(exit code $?)"
+nobody=$(free_port)
+show fetchctl get "http://127.0.0.1:$nobody/  # nobody listens there"
+"$ctl" get "http://127.0.0.1:$nobody/" || echo "(exit code $?)"
 
 say "2. FetchBatch: 200 fetches, as they complete"
 for i in $(seq 200); do echo "$origin/packages/$((i % 14 + 1)).json"; done >"$dir/urls"
@@ -88,6 +89,6 @@ items=$(wc -l <"$dir/items.ndjson")
 echo "... $items items in $(seconds)"
 [ "$items" = 1200 ] || { echo "demo: expected 1200 items" >&2; exit 1; }
 
-say "What fetchd logged of the last page"
-tail -n 1 "$dir/fetchd.log"
-kill "$fetchd_pid" && wait "$fetchd_pid" && fetchd_pid='' && echo && echo "fetchd drained and stopped."
+kill "$fetchd_pid" && wait "$fetchd_pid" && fetchd_pid=''
+say "fetchd drained and stopped. The end of its log:"
+tail -n 4 "$dir/fetchd.log"
