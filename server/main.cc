@@ -16,6 +16,7 @@
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
 #include "absl/flags/usage_config.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
@@ -69,6 +70,8 @@ std::vector<char*> ParseFlags(int argc, char** argv) {
       "A flag wins over the file. See docs/configuration.md.");
   absl::FlagsUsageConfig usage;
   usage.version_string = [] { return absl::StrCat("fetchd ", std::string(Version()), "\n"); };
+  // By itself Abseil shows the flags of a file named like the program.
+  usage.contains_help_flags = [](absl::string_view file) { return absl::EndsWith(file, "server/main.cc"); };
   absl::SetFlagsUsageConfig(usage);
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];

@@ -21,6 +21,7 @@ void Describe(const FetchCall& call, FetchRecord& record) {
   record.caller = call.spec.caller;
   record.rpc = call.rpc;
   record.method = call.spec.method;
+  record.request_headers = &call.spec.headers;
 }
 
 }  // namespace

@@ -318,7 +318,7 @@ BAD_CONFIGS: List[Tuple[str, str, int, str, str]] = [
     ("listen_without_port", "listen: [127.0.0.1]\n", 1, "listen[0]", "127.0.0.1"),
     ("listen_by_name", 'listen: ["localhost:50051"]\n', 1, "listen[0]", "localhost"),
     ("listen_anywhere_without_tls", 'listen: ["0.0.0.0:0"]\n', 1, "listen", "tls"),
-    ("listen_twice", 'listen: ["127.0.0.1:5", "127.0.0.1:5"]\n', 1, "listen", "twice"),
+    ("listen_twice", 'listen: ["127.0.0.1:5", "127.0.0.1:5"]\n', 1, "listen[1]", "twice"),
     ("cidr_with_host_bits", "guard:\n  allow_cidrs:\n    - 10.0.0.0/8\n    - 10.1.2.3/8\n", 4, "guard.allow_cidrs[1]", ""),
     ("cidr_no_address", "guard:\n  allow_cidrs: [everything]\n", 2, "guard.allow_cidrs[0]", "everything"),
     ("cidr_too_long", "guard:\n  deny_cidrs: [10.0.0.0/33]\n", 2, "guard.deny_cidrs[0]", "10.0.0.0/33"),

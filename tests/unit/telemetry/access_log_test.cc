@@ -90,7 +90,8 @@ TEST(AccessLog, CutsLongValues) {
   Written written;
   AccessLog log({.max_value_bytes = 8, .interval = kNeverByItself}, SystemClock(), written.Sink());
   FetchRecord record = SomeFetch();
-  record.url = "https://h/" + std::string(1000, 'a');
+  const std::string url = "https://h/" + std::string(1000, 'a');
+  record.url = url;
   log.OnFetch(record);
   log.Flush();
   EXPECT_TRUE(written.Has("url=https://... ")) << written.text;
