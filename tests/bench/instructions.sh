@@ -55,16 +55,24 @@ guard: {allow_cidrs: ["127.0.0.0/8"]}
 drain: {pause: 0s}
 END
 
-# run NAME CALLS: the total is the "summary:" of callgrind's file.
+load() { # load NAME CALLS
+  "$bin/bench_loadgen" --target="127.0.0.1:$(sed -n 's/^grpc=//p' "$dir/ports")" --rpc="$rpc" --batch=100 \
+    --url="$url" --calls="$2" --concurrency="$concurrency" >"$dir/$1.json" ||
+    { echo "instructions.sh: fetches failed" >&2; cat "$dir/$1.json" >&2; exit 1; }
+}
+
+# run NAME CALLS [UNCOUNTED CALLS BEFORE]: the total is the "summary:" of callgrind's file.
 run() {
   rm -f "$dir/ports"
   valgrind --tool=callgrind --callgrind-out-file="$dir/$1.callgrind" --fair-sched=yes \
     "$bin/fetchd" --config="$dir/fetchd.yaml" --port_file="$dir/ports" >"$dir/$1.log" 2>&1 &
   fetchd_pid=$!
   wait_for "$dir/ports" grpc=
-  "$bin/bench_loadgen" --target="127.0.0.1:$(sed -n 's/^grpc=//p' "$dir/ports")" --rpc="$rpc" --batch=100 \
-    --url="$url" --calls="$2" --concurrency="$concurrency" >"$dir/$1.json" ||
-    { echo "instructions.sh: fetches failed" >&2; cat "$dir/$1.json" >&2; exit 1; }
+  if [ $# = 3 ]; then
+    load "$1" "$3"
+    callgrind_control -z "$fetchd_pid" >/dev/null 2>&1
+  fi
+  load "$1" "$2"
   kill "$fetchd_pid"
   wait "$fetchd_pid" || true
   fetchd_pid=''
@@ -75,4 +83,6 @@ warm=$((calls / 4 > 0 ? calls / 4 : 1))
 few=$(run few "$warm")
 many=$(run many $((warm + calls)))
 echo "$rpc, c=$concurrency: $(((many - few) / (calls * per_call))) instructions per fetch"
-[ -z "$top" ] || callgrind_annotate --threshold=80 "$dir/many.callgrind" | awk '/file:function/ {on = 1} on && n++ < 60'
+[ -n "$top" ] || exit 0
+run top "$calls" "$warm" >/dev/null
+callgrind_annotate --threshold=80 "$dir/top.callgrind" | awk '/file:function/ {on = 1} on && n++ < 60'
