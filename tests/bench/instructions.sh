@@ -65,12 +65,13 @@ load() { # load NAME CALLS
 run() {
   rm -f "$dir/ports"
   valgrind --tool=callgrind --callgrind-out-file="$dir/$1.callgrind" --fair-sched=yes \
+    --instr-atstart="$([ $# = 3 ] && echo no || echo yes)" \
     "$bin/fetchd" --config="$dir/fetchd.yaml" --port_file="$dir/ports" >"$dir/$1.log" 2>&1 &
   fetchd_pid=$!
   wait_for "$dir/ports" grpc=
   if [ $# = 3 ]; then
     load "$1" "$3"
-    callgrind_control -z "$fetchd_pid" >/dev/null 2>&1
+    callgrind_control -i on "$fetchd_pid" >/dev/null 2>&1
   fi
   load "$1" "$2"
   kill "$fetchd_pid"
