@@ -29,9 +29,10 @@ esac
 command -v valgrind >/dev/null || { echo "instructions.sh: valgrind is not installed" >&2; exit 1; }
 
 dir=$(mktemp -d)
-origin_pid='' fetchd_pid=''
+origin_pid=''
 cleanup() {
-  [ -z "$fetchd_pid" ] || kill -9 "$fetchd_pid" 2>/dev/null || true
+  # In a file, for run() is run in subshells.
+  [ ! -f "$dir/pid" ] || kill -9 "$(cat "$dir/pid")" 2>/dev/null || true
   [ -z "$origin_pid" ] || kill "$origin_pid" 2>/dev/null || true
   rm -rf "$dir"
 }
@@ -63,11 +64,13 @@ load() { # load NAME CALLS
 
 # run NAME CALLS [UNCOUNTED CALLS BEFORE]: the total is the "summary:" of callgrind's file.
 run() {
+  local fetchd_pid
   rm -f "$dir/ports"
   valgrind --tool=callgrind --callgrind-out-file="$dir/$1.callgrind" --fair-sched=yes \
     --instr-atstart="$([ $# = 3 ] && echo no || echo yes)" \
     "$bin/fetchd" --config="$dir/fetchd.yaml" --port_file="$dir/ports" >"$dir/$1.log" 2>&1 &
   fetchd_pid=$!
+  echo "$fetchd_pid" >"$dir/pid"
   wait_for "$dir/ports" grpc=
   if [ $# = 3 ]; then
     load "$1" "$3"
@@ -76,7 +79,7 @@ run() {
   load "$1" "$2"
   kill "$fetchd_pid"
   wait "$fetchd_pid" || true
-  fetchd_pid=''
+  rm "$dir/pid"
   awk '/^(summary|totals):/ {n = $2} END {print n}' "$dir/$1.callgrind"
 }
 calls=$((fetches / per_call))
