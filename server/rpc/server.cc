@@ -26,6 +26,9 @@ constexpr int kOthersArmed = 8;
 constexpr std::chrono::milliseconds kDrainStep{5};
 // What remains of a drain's time is at least this for calls that are being refused or are writing their last message.
 constexpr std::chrono::milliseconds kLastMessages{200};
+// At most this once no call is left: callers that look at their connections close them by then. One without a call may
+// not look for long (gRPC's C core polls such a connection now and then, in Python not at all).
+constexpr std::chrono::seconds kIdleConnections{1};
 
 int Millis(Duration d) { return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(d).count()); }
 
@@ -143,8 +146,11 @@ void RpcServer::Drain(Instant deadline) {
     for (RpcCall* call = desk_->calls; call != nullptr; call = call->next()) call->OnDrain();
   });
   // Calls are refused in the meantime, with a reason that Shutdown would not give them.
-  while (admission_.in_flight() > 0 && clock_.Now() + kLastMessages < deadline) std::this_thread::sleep_for(kDrainStep);
-  const Duration left = std::clamp<Duration>(deadline - clock_.Now(), kLastMessages, std::chrono::hours(1));
+  // At least for a moment: Shutdown answers a call that is on its way with CANCELLED, which callers do not try again.
+  const Instant refuse_until = After(clock_.Now(), kLastMessages);
+  while ((admission_.in_flight() > 0 || clock_.Now() < refuse_until) && clock_.Now() + kLastMessages < deadline)
+    std::this_thread::sleep_for(kDrainStep);
+  const Duration left = std::clamp<Duration>(deadline - clock_.Now(), kLastMessages, kIdleConnections);
   server_->Shutdown(std::chrono::system_clock::now() + left);
   // The calls that waited to be called come back now; only when all are gone may the queue be shut down.
   std::promise<void> gone;
