@@ -475,7 +475,11 @@ class TestResumeTokens:
         return clients
 
     def token(self, client: Client, url: str, path: str) -> bytes:
-        return by_items(client, url, max_pages=1, **STRATEGIES[path]).tokens[-1]
+        call = client.paged(url, unit=Request.UNIT_ITEM, items=ITEMS, **STRATEGIES[path])
+        token = next(call).resume_token
+        call.cancel()
+        assert token
+        return token
 
     def refused(self, client: Client, url: str, **more: Any) -> None:
         with pytest.raises(grpc.RpcError) as caught:

@@ -252,10 +252,11 @@ def test_total_in_dns_connect_and_tls(client: Client, dns: DnsServer, black_hole
 
 
 def test_total_covers_all_attempts(client: Client, origin: ScriptedOrigin) -> None:
-    with Stopwatch(SHORT * 2):
-        reply = client.fetch(origin.route("/x", hold), attempts=10, attempt=SHORT * 0.75, total=SHORT * 2)
+    # It may end early: a wait that leaves no time for another attempt is not begun.
+    with Stopwatch(SHORT, SHORT * 2 + 0.2):
+        reply = client.fetch(origin.route("/x", hold), attempts=10, attempt=SHORT / 2, total=SHORT * 2)
     assert reply.error.code in (pb.TOTAL_TIMEOUT, pb.ATTEMPT_TIMEOUT)
-    assert reply.attempts >= 2
+    assert 2 <= reply.attempts <= 4
 
 
 def test_min_rate(client: Client, origin: ScriptedOrigin) -> None:

@@ -11,7 +11,7 @@ const [command, text] = process.argv.slice(2);
 const input = JSON.parse(text);
 const loaded = protoLoader.loadSync(
   ['fetchd/v1/fetch_service.proto', 'google/rpc/status.proto', 'google/rpc/error_details.proto'],
-  { includeDirs: [input.proto], keepCase: true, longs: String, enums: String, oneofs: true });
+  { includeDirs: [input.proto], keepCase: true, longs: String, enums: String, oneofs: true, defaults: true });
 const { FetchService } = grpc.loadPackageDefinition(loaded).fetchd.v1;
 const client = new FetchService(input.target, grpc.credentials.createInsecure());
 const metadata = new grpc.Metadata();
