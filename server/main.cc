@@ -130,7 +130,7 @@ std::string NameOf(const std::optional<RpcTlsOptions>& tls) {
 absl::Status TellPorts(int grpc_port, int ops_port) {
   const std::string path = absl::GetFlag(FLAGS_port_file);
   if (path.empty()) return absl::OkStatus();
-  const absl::Status status = WriteFileAtomically(path, absl::StrCat("grpc=", grpc_port, "\nops=", ops_port, "\n"));
+  absl::Status status = WriteFileAtomically(path, absl::StrCat("grpc=", grpc_port, "\nops=", ops_port, "\n"));
   if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat("--port_file: ", status.message()));
 }

@@ -79,6 +79,7 @@ class Reader {
     const std::string nearest = NearestKey(type, section, name);
     if (!nearest.empty()) return absl::StrCat("unknown key; did you mean ", nearest, "?");
     std::vector<std::string> names;
+    names.reserve(static_cast<size_t>(type.field_count()));
     for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->name());
     return absl::StrCat("unknown key; accepted here: ", absl::StrJoin(names, ", "));
   }
@@ -154,6 +155,7 @@ void AppendYaml(const Message& message, const std::string& indent, std::string& 
     const FieldDescriptor& key = *type.field(i);
     if (key.is_repeated()) {
       std::vector<std::string> items;
+      items.reserve(static_cast<size_t>(reflection.FieldSize(message, &key)));
       for (int n = 0; n < reflection.FieldSize(message, &key); ++n) {
         items.push_back(YamlText(ValueText(message, key, n)));
       }

@@ -101,7 +101,7 @@ AccessLog::~AccessLog() {
 AccessLog::Buffer& AccessLog::BufferOfThisThread() {
   thread_local uint64_t serial = 0;
   thread_local Buffer* buffer = nullptr;
-  if (serial != state_->serial) {
+  if (buffer == nullptr || serial != state_->serial) {
     absl::MutexLock lock(&state_->buffers_mutex);
     state_->buffers.push_back(std::make_unique<Buffer>());
     buffer = state_->buffers.back().get();
