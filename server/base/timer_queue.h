@@ -12,8 +12,8 @@ namespace fetchd::server {
 
 class Timer;
 
-// The armed timers of one thread. The owner of the queue (an engine thread, or a test) calls RunExpired when the time of
-// Next() has come. Owned by its thread; not thread-safe. Must outlive its timers.
+// The armed timers of one thread. The owner of the queue (an engine thread, or a test) calls RunExpired when the time
+// of Next() has come. Owned by its thread; not thread-safe. Must outlive its timers.
 class TimerQueue {
  public:
   TimerQueue() = default;
@@ -27,8 +27,8 @@ class TimerQueue {
   Instant Next() const;
 
   // Runs the callback of each timer due at `now`, earliest first; each is disarmed before it runs. A callback may arm,
-  // disarm any timer and destroy any but its own; one that is armed again for an instant not after `now` runs in this call as well.
-  // Returns how many ran.
+  // disarm any timer and destroy any but its own; one that is armed again for an instant not after `now` runs in this
+  // call as well. Returns how many ran.
   size_t RunExpired(Instant now);
 
   size_t armed() const { return heap_.size(); }

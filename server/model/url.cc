@@ -250,7 +250,7 @@ absl::StatusOr<Url> Url::Parse(std::string_view text) {
   if (!authority.ok()) return authority.status();
   absl::StatusOr<std::string> encoded = EncodeRest(rest);
   if (!encoded.ok()) return encoded.status();
-  if (!encoded->starts_with('/')) encoded->insert(0, "/");
+  if (!encoded->starts_with('/')) encoded = Concat("/", *encoded);
   auto parsed = boost::urls::parse_origin_form(*encoded);
   if (parsed.has_error()) return InvalidArgumentError("malformed path or query: " + parsed.error().message());
   const boost::urls::url_view& target = *parsed;

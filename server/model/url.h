@@ -21,11 +21,11 @@ class Url {
   // Longest text accepted, in bytes.
   static constexpr size_t kMaxSize = 8192;
 
-  // InvalidArgument with a message for the caller if `text` is malformed: not absolute, empty host, user info, non-ASCII,
-  // blanks or control characters, port 0 or over 65535, a host that looks like an IPv4 address without being a dotted
-  // quad (0x7f.1, 2130706433, 127.1), a zone id, an over-long or malformed host name (RFC 1123, underscores allowed).
-  // A scheme other than http and https is PermissionDenied (the contract names it a forbidden scheme).
-  // A fragment is dropped.
+  // InvalidArgument with a message for the caller if `text` is malformed: not absolute, empty host, user info,
+  // non-ASCII, blanks or control characters, port 0 or over 65535, a host that looks like an IPv4 address without being
+  // a dotted quad (0x7f.1, 2130706433, 127.1), a zone id, an over-long or malformed host name (RFC 1123, underscores
+  // allowed). A scheme other than http and https is PermissionDenied (the contract names it a forbidden scheme). A
+  // fragment is dropped.
   static absl::StatusOr<Url> Parse(std::string_view text);
 
   // Resolves a reference (absolute or relative) against this URL (RFC 3986 section 5).

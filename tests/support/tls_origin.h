@@ -18,8 +18,8 @@
 
 namespace fetchd::server {
 
-// Accepts on a free port of 127.0.0.1, from the loop of the test, and sends back what it gets. The loop must not run any
-// more once it is gone.
+// Accepts on a free port of 127.0.0.1, from the loop of the test, and sends back what it gets. The loop must not run
+// any more once it is gone.
 class TlsOrigin {
  public:
   TlsOrigin(asio::io_context& context, const Certificate& certificate)
