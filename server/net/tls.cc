@@ -28,8 +28,10 @@ std::string LastReason() {
 int OnNewSession(SSL* ssl, SSL_SESSION* session) {
   auto* sink = static_cast<TlsContext::SessionSink*>(SSL_get_ex_data(ssl, SinkIndex()));
   if (sink == nullptr || SSL_SESSION_is_resumable(session) == 0) return 0;
-  sink->cache->Put(sink->key, SslSessionPtr(session));
-  return 1;  // the reference is ours now
+  // A copy: OpenSSL spoils the session of a connection that ends without a close_notify, as many origins end theirs.
+  // Whether a response was whole is known from its framing, and that the origin is who it says from the handshake.
+  if (SslSessionPtr copy(SSL_SESSION_dup(session)); copy != nullptr) sink->cache->Put(sink->key, std::move(copy));
+  return 0;  // the reference stays OpenSSL's
 }
 
 }  // namespace
@@ -40,9 +42,7 @@ SslSessionPtr TlsSessionCache::Take(const std::string& key) {
   Entry& entry = *it->second;
   entries_.splice(entries_.begin(), entries_, it->second);
   if (SSL_SESSION_get_protocol_version(entry.sessions.back().get()) < TLS1_3_VERSION) {
-    SSL_SESSION* session = entry.sessions.back().get();
-    SSL_SESSION_up_ref(session);
-    return SslSessionPtr(session);
+    return SslSessionPtr(SSL_SESSION_dup(entry.sessions.back().get()));
   }
   SslSessionPtr session = std::move(entry.sessions.back());
   entry.sessions.pop_back();
