@@ -89,7 +89,7 @@ def test_batch(node: Node, nginx: Nginx) -> None:
     requests = [{"url": url, "retry": {"max_attempts": 1}} for url in urls]
     results = sorted(node("batch", request={"requests": requests}), key=lambda result: result["index"])
     assert [result["index"] for result in results] == list(range(30))
-    assert [result["status"] or result["code"] for result in results] == [200, 404, "CONNECTION_REFUSED"] * 10
+    assert [result["outcome"] for result in results] == [200, 404, "CONNECTION_REFUSED"] * 10
 
 
 def test_stream_down(node: Node, nginx: Nginx) -> None:

@@ -58,7 +58,7 @@ const commands = {
   batch: async () => {
     const messages = await all(client.FetchBatch(input.request, metadata, deadline()));
     return messages.flatMap(({ results }) => results).map(({ index, fetch }) => ({
-      index, status: fetch.response && fetch.response.status, code: fetch.error && fetch.error.code,
+      index, outcome: fetch.response ? fetch.response.status : fetch.error.code,
     }));
   },
 
