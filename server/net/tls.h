@@ -32,7 +32,7 @@ class TlsSessionCache {
   // Of how many origins; the least recently used one goes first.
   explicit TlsSessionCache(size_t max_origins) : max_origins_(max_origins) {}
 
-  // A session to resume, or null. `key` is the origin.
+  // A session to resume, or null; the caller's alone. `key` is the origin.
   SslSessionPtr Take(const std::string& key);
   void Put(const std::string& key, SslSessionPtr session);
   size_t origins() const { return entries_.size(); }
