@@ -177,7 +177,7 @@ int Serve(const RoomOptions& options) {
   EngineThread& home = (*engine)->thread(0);
   (*engine)->Start(1);
   auto rpc = RpcServer::Start(
-      options.rpc, fetcher, tokens, home.io(), [&home] { home.Adopt(); }, clock);
+      options.rpc, fetcher, tokens, home.io(), [&home] { home.Adopt(); }, home.metrics().buffered_bytes, clock);
   if (!rpc.ok()) {
     (*engine)->Stop();
     return Complain(kExitCannotListen, absl::StrCat(rpc.status().message(), kChooseListen));

@@ -19,6 +19,7 @@
 #include "rpc/cq_tag.h"
 #include "rpc/request_reader.h"
 #include "rpc/status_table.h"
+#include "telemetry/thread_metrics.h"
 
 namespace fetchd::server {
 
@@ -41,6 +42,8 @@ struct RpcDesk {
   const ResumeTokens& tokens;
   const Clock& clock;
   Executor home;
+  // Bytes of blocks that hold response bodies; changed from any thread.
+  SharedCell& buffered_bytes;
 
   // All calls, those waiting to be called included.
   RpcCall* calls = nullptr;

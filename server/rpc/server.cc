@@ -46,8 +46,9 @@ std::shared_ptr<grpc::ServerCredentials> Credentials(const std::optional<RpcTlsO
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(RpcServerOptions options, FetchStarter& starter,
                                                             const ResumeTokens& tokens, asio::io_context& home,
-                                                            absl::AnyInvocable<void()> adopt, const Clock& clock) {
-  std::unique_ptr<RpcServer> server(new RpcServer(std::move(options), starter, tokens, home, clock));
+                                                            absl::AnyInvocable<void()> adopt,
+                                                            SharedCell& buffered_bytes, const Clock& clock) {
+  std::unique_ptr<RpcServer> server(new RpcServer(std::move(options), starter, tokens, home, buffered_bytes, clock));
   const absl::Status listening = server->Listen();
   if (!listening.ok()) return listening;
   asio::post(home, [s = server.get()] { s->ArmCalls(); });
@@ -59,7 +60,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(RpcServerOptions opt
 }
 
 RpcServer::RpcServer(RpcServerOptions options, FetchStarter& starter, const ResumeTokens& tokens,
-                     asio::io_context& home, const Clock& clock)
+                     asio::io_context& home, SharedCell& buffered_bytes, const Clock& clock)
     : options_(std::move(options)),
       clock_(clock),
       home_(home),
@@ -88,6 +89,7 @@ RpcServer::RpcServer(RpcServerOptions options, FetchStarter& starter, const Resu
                         .tokens = tokens,
                         .clock = clock,
                         .home = home.get_executor(),
+                        .buffered_bytes = buffered_bytes,
                         .calls = nullptr,
                         .on_no_calls = nullptr});
   health_.emplace(*desk_);

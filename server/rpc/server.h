@@ -62,11 +62,11 @@ struct RpcServerOptions {
 class RpcServer {
  public:
   // Listens, and starts the thread; `adopt` is called on it first (EngineThread::Adopt). The references outlive the
-  // server; `home` is run by nobody else, and is not stopped. InvalidArgument if an address cannot be listened on or
-  // the TLS material is bad, naming it.
+  // server; `home` is run by nobody else, and is not stopped; `buffered_bytes` counts the bytes of bodies held for
+  // callers. InvalidArgument if an address cannot be listened on or the TLS material is bad, naming it.
   static absl::StatusOr<std::unique_ptr<RpcServer>> Start(RpcServerOptions options, FetchStarter& starter,
                                                           const ResumeTokens& tokens, asio::io_context& home,
-                                                          absl::AnyInvocable<void()> adopt,
+                                                          absl::AnyInvocable<void()> adopt, SharedCell& buffered_bytes,
                                                           const Clock& clock = SystemClock());
   // Drains at once if nobody did, and waits for the thread: all other work of `home` must be about to end.
   ~RpcServer();
@@ -85,7 +85,7 @@ class RpcServer {
 
  private:
   RpcServer(RpcServerOptions options, FetchStarter& starter, const ResumeTokens& tokens, asio::io_context& home,
-            const Clock& clock);
+            SharedCell& buffered_bytes, const Clock& clock);
   absl::Status Listen();
   void ArmCalls();
   // Runs `fn` on the home thread and waits for it.

@@ -11,8 +11,9 @@ constexpr int kMaxBlocks = 2;
 
 }  // namespace
 
-StreamBridge::StreamBridge(Executor home, StreamListener& listener, std::optional<Upload> upload)
-    : home_(home), listener_(&listener), upload_(upload) {
+StreamBridge::StreamBridge(Executor home, StreamListener& listener, std::optional<Upload> upload,
+                           SharedCell& buffered_bytes)
+    : home_(home), listener_(&listener), buffered_bytes_(buffered_bytes), upload_(upload) {
   rpc = "FetchStream";
 }
 
@@ -99,6 +100,7 @@ std::shared_ptr<StreamBridge::Block> StreamBridge::NewBlock() {
   // The last block of a body may be a part of the spare one.
   if (block.size < size) block = {std::make_unique_for_overwrite<char[]>(size), size};
   ++blocks_;
+  buffered_bytes_.Add(static_cast<int64_t>(block.size));
   prepared_ += block.size;
   return {new Block(std::move(block)), [self = Self()](Block* freed) {
             self->OnBlockFree(std::move(*freed));
@@ -107,6 +109,7 @@ std::shared_ptr<StreamBridge::Block> StreamBridge::NewBlock() {
 }
 
 void StreamBridge::OnBlockFree(Block block) {
+  buffered_bytes_.Add(-static_cast<int64_t>(block.size));
   const std::lock_guard lock(mutex_);
   --blocks_;
   if (done_) return;

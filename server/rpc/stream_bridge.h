@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "fetch/fetch_call.h"
+#include "telemetry/thread_metrics.h"
 
 namespace fetchd::server {
 
@@ -51,8 +52,9 @@ class StreamBridge final : public FetchCall {
     std::optional<uint64_t> length;
   };
 
-  // `upload` is set if the caller streams a request body. `listener` must live until Detach.
-  StreamBridge(Executor home, StreamListener& listener, std::optional<Upload> upload);
+  // `upload` is set if the caller streams a request body. `listener` must live until Detach. `buffered_bytes` counts
+  // the blocks and outlives them.
+  StreamBridge(Executor home, StreamListener& listener, std::optional<Upload> upload, SharedCell& buffered_bytes);
 
   // Home thread.
   void Detach() { listener_ = nullptr; }
@@ -100,6 +102,7 @@ class StreamBridge final : public FetchCall {
 
   const Executor home_;
   StreamListener* listener_;
+  SharedCell& buffered_bytes_;
   const std::optional<Upload> upload_;
   UploadBody upload_body_{*this};
 

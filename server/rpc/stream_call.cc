@@ -85,7 +85,7 @@ void StreamCall::Begin(v1::FetchStreamStart&& start) {
   streams_body_ = spec.streams_body;
   std::optional<StreamBridge::Upload> upload;
   if (streams_body_) upload = StreamBridge::Upload{spec.body_length};
-  bridge_ = std::make_shared<StreamBridge>(desk_.home, *this, upload);
+  bridge_ = std::make_shared<StreamBridge>(desk_.home, *this, upload, desk_.buffered_bytes);
   bridge_->spec = std::move(spec.fetch);
   running_ = true;
   Hold();  // until the outcome was taken
@@ -137,8 +137,8 @@ void StreamCall::Write(const ResponseHead& head) {
   bool own = false;
   grpc::SerializationTraits<v1::FetchStreamResponse>::Serialize(message, &buffer, &own);
   writing_ = true;
-  // No buffer hint, though the next message may be here already: gRPC 1.51 holds back a hinted message that goes with the
-  // initial metadata, and with it the tag that would let the next one follow.
+  // No buffer hint, though the next message may be here already: gRPC 1.51 holds back a hinted message that goes with
+  // the initial metadata, and with it the tag that would let the next one follow.
   stream_.Write(buffer, written_.Arm());
 }
 

@@ -139,8 +139,8 @@ void AddGauges(Page& page) {
   page.Gauge("fetchd_queue_waiting", "Fetches that wait for a connection.", sum(&ThreadMetrics::queue_waiting));
   page.Gauge("fetchd_origins", "Origins with state in memory.", sum(&ThreadMetrics::origins));
   page.Gauge("fetchd_leases", "Connections lent to an exchange.", sum(&ThreadMetrics::leases));
-  page.Gauge("fetchd_buffered_bytes", "Body bytes in buffers on the way to callers.",
-             sum(&ThreadMetrics::buffered_bytes));
+  page.Gauge("fetchd_buffered_bytes", "Bytes of the blocks that hold bodies on the way to callers of FetchStream.",
+             page.Sum([](const ThreadMetrics& t) -> const SharedCell& { return t.buffered_bytes; }));
 }
 
 void AddProcess(Page& page, const MetricsSnapshot& s) {

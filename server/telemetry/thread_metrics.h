@@ -20,6 +20,16 @@ class Cell {
   std::atomic<int64_t> value_{0};
 };
 
+// A number with many writers.
+class SharedCell {
+ public:
+  void Add(int64_t n) { value_.fetch_add(n, std::memory_order_relaxed); }
+  int64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<int64_t> value_{0};
+};
+
 // Durations in fixed buckets, in seconds: 0.5 ms to 60 s.
 class DurationHistogram {
  public:
@@ -56,8 +66,8 @@ struct ThreadMetrics {
 
   // Gauges.
   Cell fetches_in_flight, connections_active, connections_idle, queue_waiting, origins, leases;
-  // Bytes of bodies held in buffers on the way to callers.
-  Cell buffered_bytes;
+  // Bytes of the blocks that hold bodies on the way to callers of FetchStream; gRPC frees them on any thread.
+  SharedCell buffered_bytes;
 };
 
 }  // namespace fetchd::server

@@ -19,6 +19,9 @@
 
 namespace fetchd::server {
 
+// gRPC is never shut down: with a client's connection that may take it 10 s.
+inline const bool kGrpcStays = (grpc_init(), true);
+
 // Real time, but civil time is ahead: the server thinks that deadlines strike earlier than the client does, so that a
 // test of deadlines cannot lose a race.
 class AheadClock final : public Clock {
@@ -40,7 +43,7 @@ class ServerFixture {
     options.drain_pause = Duration::zero();
     if (owner_elsewhere) owner_thread_ = std::thread([this] { owner_.run(); });
     auto server = RpcServer::Start(
-        std::move(options), origin_, tokens_, home_, [] {}, clock_);
+        std::move(options), origin_, tokens_, home_, [] {}, buffered_, clock_);
     EXPECT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     grpc::ChannelArguments arguments;
@@ -53,6 +56,7 @@ class ServerFixture {
   ~ServerFixture() {
     server_.reset();
     EXPECT_EQ(origin_.in_flight, 0);
+    EXPECT_EQ(buffered(), 0);
     work_.reset();
     if (owner_thread_.joinable()) owner_thread_.join();
   }
@@ -61,6 +65,7 @@ class ServerFixture {
   const std::shared_ptr<grpc::Channel>& channel() { return channel_; }
   FakeOrigin& origin() { return origin_; }
   RpcServer& server() { return *server_; }
+  int64_t buffered() const { return buffered_.value(); }
 
   // Returns when nothing is in progress any more.
   void AwaitIdle() {
@@ -74,6 +79,7 @@ class ServerFixture {
   asio::executor_work_guard<Executor> work_{owner_.get_executor()};
   std::thread owner_thread_;
   FakeOrigin origin_;
+  SharedCell buffered_;
   ResumeTokens tokens_{ResumeTokenOptions{}};
   std::unique_ptr<RpcServer> server_;
   std::shared_ptr<grpc::Channel> channel_;

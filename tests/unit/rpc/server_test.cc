@@ -13,6 +13,7 @@
 
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
+#include "rpc/stream_bridge.h"
 #include "server_fixture.h"
 
 namespace fetchd::server {
@@ -289,6 +290,7 @@ TEST_P(ServerTest, ASlowCallerStopsTheReadFromTheOrigin) {
   // Beyond two blocks there is what gRPC and the kernel hold.
   while (fixture_.origin().starved == 0) std::this_thread::yield();
   EXPECT_LT(fixture_.origin().sent, 12'000'000U);
+  EXPECT_LE(fixture_.buffered(), 2 * static_cast<int64_t>(StreamBridge::kBlockSize));
   context.TryCancel();
   while (stream->Read(&message)) {
   }
@@ -605,9 +607,11 @@ TEST(ServerStartTest, AnAddressThatIsTakenIsNamed) {
   asio::io_context home(1);
   FakeOrigin origin(home);
   ResumeTokens tokens{ResumeTokenOptions{}};
+  SharedCell buffered;
   RpcServerOptions options;
   options.listen = {"127.0.0.1:" + std::to_string(first.server().ports()[0])};
-  const auto second = RpcServer::Start(options, origin, tokens, home, [] {});
+  const auto second = RpcServer::Start(
+      options, origin, tokens, home, [] {}, buffered);
   ASSERT_FALSE(second.ok());
   EXPECT_THAT(std::string(second.status().message()), HasSubstr(options.listen[0]));
 }

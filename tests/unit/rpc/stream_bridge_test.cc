@@ -20,7 +20,7 @@ class CountingListener final : public StreamListener {
 class StreamBridgeTest : public ::testing::Test {
  protected:
   void Make(std::optional<StreamBridge::Upload> upload = std::nullopt) {
-    bridge_ = std::make_shared<StreamBridge>(loop_.executor(), listener_, upload);
+    bridge_ = std::make_shared<StreamBridge>(loop_.executor(), listener_, upload, buffered_);
     bridge_->OnStart(loop_.executor());
   }
   ~StreamBridgeTest() override {
@@ -30,6 +30,7 @@ class StreamBridgeTest : public ::testing::Test {
     bridge_->TakeHead();
     bridge_->TakePieces();
     loop_.Poll();
+    EXPECT_EQ(buffered_.value(), 0);
     EXPECT_EQ(bridge_.use_count(), 1) << "blocks and bridge keep each other";
   }
   // Fills all the credit there is; returns how much.
@@ -52,6 +53,7 @@ class StreamBridgeTest : public ::testing::Test {
   FakeClock clock_;
   Loop loop_{clock_};
   CountingListener listener_;
+  SharedCell buffered_;
   std::shared_ptr<StreamBridge> bridge_;
   int next_ = 0;
 };
