@@ -53,7 +53,7 @@ void CqLoop::Help() {
       asio::post(io_, [this] { work_.reset(); });
       return;
     }
-    auto* event = static_cast<CqTag*>(tag);
+    CqTag* const event = CqTag::Back(tag);
     if (!want_.load(std::memory_order_relaxed)) {
       // The first event after a sleep leaves the queue here: at low rates nothing is handed over.
       want_.store(true, std::memory_order_relaxed);
@@ -78,7 +78,7 @@ void CqLoop::PollQueue() {
     switch (cq_.AsyncNext(&tag, &ok, gpr_time_0(GPR_CLOCK_MONOTONIC))) {
       case grpc::CompletionQueue::GOT_EVENT:
         ++events_;
-        static_cast<CqTag*>(tag)->OnEvent(ok);
+        CqTag::Back(tag)->OnEvent(ok);
         break;
       case grpc::CompletionQueue::TIMEOUT:
         return;

@@ -75,7 +75,10 @@ class RpcCall {
   virtual ~RpcCall();
 
   // To be called in the constructor, before the call is requested.
-  void NotifyWhenDone() { context_.AsyncNotifyWhenDone(&done_); }
+  void NotifyWhenDone() {
+    done_.Begun();
+    context_.AsyncNotifyWhenDone(static_cast<CqTag*>(&done_));
+  }
   // To be called when it has arrived. From here on `cancelled` may come true and OnCancelled be called.
   void Arrived() { Hold(); }
   // The caller, or the end of the connection or deadline, cancelled; not called after a regular end.
@@ -115,6 +118,7 @@ class CallTag final : public CqTag {
   // The tag for an operation that is now begun.
   void* Arm() {
     call_->Hold();
+    Begun();
     return static_cast<CqTag*>(this);
   }
   void OnEvent(bool ok) override {

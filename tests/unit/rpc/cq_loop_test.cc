@@ -19,6 +19,7 @@ gpr_timespec Now() { return gpr_time_0(GPR_CLOCK_MONOTONIC); }
 class CountingEvent final : public CqTag {
  public:
   CountingEvent(grpc::CompletionQueue& cq, std::atomic<int>& count) : count_(count) {
+    Begun();
     alarm_.Set(&cq, Now(), static_cast<CqTag*>(this));
   }
   void OnEvent(bool ok) override {
@@ -105,6 +106,7 @@ TEST_F(CqLoopTest, EventsThatBeginEventsStarveNoPosts) {
     Chain(grpc::CompletionQueue& q, std::atomic<bool>& s) : cq(q), stop(s) { Go(); }
     void Go() {
       alarm = std::make_unique<grpc::Alarm>();
+      Begun();
       alarm->Set(&cq, Now(), static_cast<CqTag*>(this));
     }
     void OnEvent(bool) override {
