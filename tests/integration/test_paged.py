@@ -475,11 +475,8 @@ class TestResumeTokens:
         return clients
 
     def token(self, client: Client, url: str, path: str) -> bytes:
-        call = client.paged(url, unit=Request.UNIT_ITEM, items=ITEMS, **STRATEGIES[path])
-        token = next(call).resume_token
-        call.cancel()
-        assert token
-        return token
+        """Continues after the first page."""
+        return by_items(client, url, **STRATEGIES[path]).tokens[0]
 
     def refused(self, client: Client, url: str, **more: Any) -> None:
         with pytest.raises(grpc.RpcError) as caught:
