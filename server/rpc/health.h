@@ -18,6 +18,8 @@ using AsyncHealthService = grpc::health::v1::Health::AsyncService;
 
 // What the health service says. Owned by RpcServer; belongs to the home thread.
 struct HealthDesk {
+  explicit HealthDesk(RpcDesk& d) : desk(d) {}
+
   RpcDesk& desk;
   AsyncHealthService service;
   bool serving = true;

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <string_view>
-#include <utility>
 
 #include "base/text.h"
 #include "google/rpc/error_details.pb.h"
@@ -44,12 +43,12 @@ size_t Fitting(const std::vector<FieldViolation>& violations, size_t limit) {
 }
 
 template <typename... Details>
-grpc::Status Make(grpc::StatusCode code, std::string message, const Details&... details) {
+grpc::Status Make(grpc::StatusCode code, const std::string& message, const Details&... details) {
   google::rpc::Status status;
   status.set_code(code);
   status.set_message(message);
   (status.add_details()->PackFrom(details), ...);
-  return {code, std::move(message), status.SerializeAsString()};
+  return {code, message, status.SerializeAsString()};
 }
 
 grpc::Status Map(const InvalidRequest& refusal) {
