@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 import pytest
 from paged_api import PagedApi
+from readme import example
 from real_origins import Nginx, free_port
 from scripted_origin import ScriptedOrigin
 from server_process import Fetchd
@@ -125,3 +126,10 @@ def test_cancel(node: Node, fetchd: Fetchd, origin: ScriptedOrigin) -> None:
     assert node("cancel", request={"url": url}) == {"code": "CANCELLED"}
     wait_until(lambda: origin.open_connections() == 0, "the connection is closed")
     wait_until(fetchd.idle, "nothing is in flight or leased")
+
+
+def test_the_readme_example_prints_a_response(node_client: pathlib.Path, fetchd: Fetchd, nginx: Nginx) -> None:
+    environment = {**os.environ, "NODE_PATH": str(node_client / "node_modules")}
+    command = ["node", "-e", example("js", fetchd.target, nginx.url("/1k"))]
+    done = subprocess.run(command, cwd=PROTO.parent, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "200 1024 bytes\n"), done.stderr
