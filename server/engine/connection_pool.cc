@@ -1,12 +1,11 @@
 #include "engine/connection_pool.h"
 
-#include <cassert>
-#include <string>
-#include <utility>
-
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
+#include <cassert>
+#include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 

@@ -68,12 +68,13 @@ class Lease {
   bool reusable_ = false;
 };
 
-// Hands out connections: the newest idle one, else one that comes back or is dialled meanwhile, to waiting fetches in the
-// order in which they came. Belongs to its engine thread. Outlives its leases; stop it (Close) and let its dials end
-// before destroying it.
+// Hands out connections: the newest idle one, else one that comes back or is dialled meanwhile, to waiting fetches in
+// the order in which they came. Belongs to its engine thread. Outlives its leases; stop it (Close) and let its dials
+// end before destroying it.
 //
 // A fetch that finds no idle connection begins a dial if the limits allow, but takes whatever connection comes first;
-// the dial's then goes to the next one waiting, or idle. A failed dial fails the fetch that began it, and only that one.
+// the dial's then goes to the next one waiting, or idle. A failed dial fails the fetch that began it, and only that
+// one.
 class ConnectionPool {
  public:
   struct Request {

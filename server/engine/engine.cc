@@ -43,8 +43,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options, co
   engine->tls_ = *std::move(tls);
   absl::Status status;
   EngineThread::ConnectorFactory make = [&](EngineThread& thread) -> std::unique_ptr<Connector> {
-    auto resolver =
-        Resolver::Create(options.resolver, thread.executor(), clock, thread.timers(), thread.metrics());
+    auto resolver = Resolver::Create(options.resolver, thread.executor(), clock, thread.timers(), thread.metrics());
     if (!resolver.ok()) {
       status = resolver.status();
       return nullptr;

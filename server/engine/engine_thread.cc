@@ -33,7 +33,11 @@ EngineThread::EngineThread(size_t index, const EngineOptions& options, const Clo
   service_ = MakeService(*this);
 }
 
-EngineThread::~EngineThread() = default;
+EngineThread::~EngineThread() {
+  // A loop driven from outside does not say when it has ended; its driver's thread must not seem to own what comes next
+  // at this address.
+  if (current == this) current = nullptr;
+}
 
 void EngineThread::Adopt() {
   current = this;

@@ -1,14 +1,13 @@
 // One loop, and all that belongs to it.
 #pragma once
 
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
-
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/basic_waitable_timer.hpp>
 
 #include "base/clock.h"
 #include "base/random.h"
@@ -35,12 +34,13 @@ class EngineThread {
   EngineThread(const EngineThread&) = delete;
   EngineThread& operator=(const EngineThread&) = delete;
 
-  // Makes the calling thread the owner; then it may run io() by any of run, run_one and poll.
+  // Makes the calling thread the owner, until this is destroyed (there, on this thread); it may run io() by any of run,
+  // run_one and poll.
   void Adopt();
   // Adopts, and runs the loop until Stop and the end of the last fetch.
   void Run();
-  // Any thread: idle connections are closed at once, and Run returns when the fetches in flight have ended. A loop driven
-  // from outside goes on as long as its driver wants it to.
+  // Any thread: idle connections are closed at once, and Run returns when the fetches in flight have ended. A loop
+  // driven from outside goes on as long as its driver wants it to.
   void Stop();
 
   // The engine thread that the calling thread runs, or null. Any thread.
@@ -80,7 +80,8 @@ class EngineThread {
   const Clock& clock_;
   ThreadMetrics metrics_;
   Random random_;
-  // Timers and loop are destroyed after all that uses them, and the loop, with what still waits in it, before the timers.
+  // Timers and loop are destroyed after all that uses them, and the loop, with what still waits in it, before the
+  // timers.
   TimerQueue timers_;
   asio::io_context io_;
   std::optional<asio::executor_work_guard<Executor>> work_;

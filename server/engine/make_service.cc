@@ -14,8 +14,7 @@ std::unique_ptr<Service> MakeService(EngineThread& thread) {
   // attempt, and it starts where the wait for a connection ends, which only the pool below it knows.
   auto exchange = std::make_unique<ExchangeLayer>(thread.pool(), thread.options().http);
   auto attempt_timeout = std::make_unique<AttemptTimeoutLayer>(std::move(exchange));
-  return std::make_unique<RetryLayer>(std::move(attempt_timeout), thread.executor(), thread.random(),
-                                      thread.metrics());
+  return std::make_unique<RetryLayer>(std::move(attempt_timeout), thread.executor(), thread.random(), thread.metrics());
 }
 
 }  // namespace fetchd::server

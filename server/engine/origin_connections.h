@@ -1,12 +1,11 @@
 // The connections of one origin, and who waits for one. Plain state; ConnectionPool alone works on it.
 #pragma once
 
+#include <boost/intrusive/list.hpp>
 #include <cstddef>
 #include <memory>
 #include <optional>
 #include <utility>
-
-#include <boost/intrusive/list.hpp>
 
 #include "base/clock.h"
 #include "http/read_buffer.h"

@@ -1,11 +1,10 @@
 // What one engine thread knows of its origins.
 #pragma once
 
+#include <boost/intrusive/list.hpp>
 #include <cstddef>
 #include <memory>
 #include <utility>
-
-#include <boost/intrusive/list.hpp>
 
 #include "absl/container/flat_hash_map.h"
 #include "base/clock.h"
@@ -80,8 +79,7 @@ class OriginTable {
   using UnusedList = boost::intrusive::list<
       OriginState,
       boost::intrusive::member_hook<
-          OriginState,
-          boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>,
+          OriginState, boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>,
           &OriginState::unused_hook>,
       boost::intrusive::constant_time_size<false>>;
 

@@ -56,8 +56,8 @@ struct AttemptOutcome {
   uint64_t response_bytes = 0;
 };
 
-// A fetch or an attempt, as a coroutine. A layer is a Service that owns the next one and calls it. Belongs to one engine
-// thread, serves all its fetches, so it keeps nothing of a fetch but in the frame of Call.
+// A fetch or an attempt, as a coroutine. A layer is a Service that owns the next one and calls it. Belongs to one
+// engine thread, serves all its fetches, so it keeps nothing of a fetch but in the frame of Call.
 class Service {
  public:
   virtual ~Service() = default;

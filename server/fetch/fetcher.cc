@@ -1,11 +1,10 @@
 #include "fetch/fetcher.h"
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <exception>
 #include <string>
 #include <utility>
-
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/post.hpp>
 
 #include "engine/engine.h"
 #include "engine/origin_state.h"

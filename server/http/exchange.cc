@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/co_spawn.hpp>
 #include <cstring>
 #include <span>
 #include <string>
 #include <utility>
-
-#include <boost/asio/co_spawn.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "http/rate_watch.h"
@@ -273,8 +272,8 @@ class Exchange final : private RequestWriter::Observer {
     co_return writable || FailStopped();
   }
 
-  // Reads at least one byte straight into the sink, waiting for credit if need be. 0 on failure, or at the end of a body
-  // that ends with the connection (`closed_`).
+  // Reads at least one byte straight into the sink, waiting for credit if need be. 0 on failure, or at the end of a
+  // body that ends with the connection (`closed_`).
   Task<size_t> ReadIntoSink(size_t want) {
     std::span<char> room = sink_->Prepare(want);
     while (room.empty()) {
@@ -362,22 +361,33 @@ class Exchange final : private RequestWriter::Observer {
   std::string StopDetail(FailureCode why) const {
     auto within = [](Duration d) { return absl::StrCat(" within ", ToSeconds(d), " s"); };
     switch (why) {
-      case FailureCode::kHttpResponseTimeout: return absl::StrCat("no response", within(timeouts_.first_byte));
+      case FailureCode::kHttpResponseTimeout:
+        return absl::StrCat("no response", within(timeouts_.first_byte));
       case FailureCode::kConnectionReadTimeout:
         return absl::StrCat("no further byte of the response", within(timeouts_.between_bytes));
-      case FailureCode::kAttemptTimeout: return absl::StrCat("the attempt did not end", within(timeouts_.attempt));
-      case FailureCode::kTotalTimeout: return "the fetch ran out of time";
-      default: return std::string(ToString(why));
+      case FailureCode::kAttemptTimeout:
+        return absl::StrCat("the attempt did not end", within(timeouts_.attempt));
+      case FailureCode::kTotalTimeout:
+        return "the fetch ran out of time";
+      default:
+        return std::string(ToString(why));
     }
   }
   bool FailRead(const IoResult& r) {
     if (r.kind == IoResult::Kind::kStopped) return FailStopped();
     std::string how;
     switch (r.kind) {
-      case IoResult::Kind::kEof: how = "the origin closed the connection"; break;
-      case IoResult::Kind::kReset: how = "the origin reset the connection"; break;
-      case IoResult::Kind::kTruncatedTls: how = "the connection ended without TLS close_notify"; break;
-      default: how = absl::StrCat("reading failed: ", r.ec.message());
+      case IoResult::Kind::kEof:
+        how = "the origin closed the connection";
+        break;
+      case IoResult::Kind::kReset:
+        how = "the origin reset the connection";
+        break;
+      case IoResult::Kind::kTruncatedTls:
+        how = "the connection ended without TLS close_notify";
+        break;
+      default:
+        how = absl::StrCat("reading failed: ", r.ec.message());
     }
     if (final_began_)
       return Fail(FailureCode::kHttpResponseIncomplete, Phase::kReceive, absl::StrCat(how, " within the response"));

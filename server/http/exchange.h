@@ -55,9 +55,10 @@ struct ExchangeResult {
 // nothing of the exchange is left running. If `scope` stops, the failure has its reason.
 //
 // - Head and body are written together; what the socket does not take at once, and streamed bodies, are written beside
-//   the reading, so that an early response is handed on at once. A response that is complete before its request ends the
-//   exchange.
-// - Bodies of known length and those that end with the connection are read straight into the sink's buffers; chunked ones
+//   the reading, so that an early response is handed on at once. A response that is complete before its request ends
+//   the exchange.
+// - Bodies of known length and those that end with the connection are read straight into the sink's buffers; chunked
+// ones
 //   are copied once.
 // - Without credit of the sink nothing is read, and no timeout but the scope's runs.
 Task<ExchangeResult> RunExchange(Transport& transport, ReadBuffer& buffer, Executor executor, ExchangeRequest request,

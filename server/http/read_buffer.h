@@ -8,8 +8,8 @@
 
 namespace fetchd::server {
 
-// A flat buffer of bytes, filled at the back and used up at the front. One for each connection in use; an idle connection
-// gives its memory back (Release). Not thread-safe.
+// A flat buffer of bytes, filled at the back and used up at the front. One for each connection in use; an idle
+// connection gives its memory back (Release). Not thread-safe.
 class ReadBuffer {
  public:
   // One read of this size brings most small responses whole; a malloc of it is no mmap.

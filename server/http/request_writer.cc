@@ -106,9 +106,10 @@ RequestWriter::Next RequestWriter::GatherStream() {
         return Next::kWrite;
       }
       if (body_bytes_ < framing_.length) {
-        Fail(FailureCode::kHttpRequestBodySize,
-             absl::StrCat("the request body ended after ", body_bytes_, " of the announced ", framing_.length, " bytes"),
-             true);
+        Fail(
+            FailureCode::kHttpRequestBodySize,
+            absl::StrCat("the request body ended after ", body_bytes_, " of the announced ", framing_.length, " bytes"),
+            true);
         return Next::kFailed;
       }
       return Next::kEnd;
@@ -141,7 +142,8 @@ Task<void> RequestWriter::WriteOnce() {
     case IoResult::Kind::kStopped:
       Fail(scope_.reason(),
            scope_.reason() == FailureCode::kConnectionWriteTimeout
-               ? absl::StrCat("the origin took no byte of the request within ", ToSeconds(spec_.timeouts.send_idle), " s")
+               ? absl::StrCat("the origin took no byte of the request within ", ToSeconds(spec_.timeouts.send_idle),
+                              " s")
                : "sending the request was stopped",
            true);
       break;

@@ -1,10 +1,9 @@
 #include "http/response_codec.h"
 
 #include <algorithm>
+#include <boost/asio/buffer.hpp>
 #include <limits>
 #include <utility>
-
-#include <boost/asio/buffer.hpp>
 
 #include "absl/strings/str_cat.h"
 
@@ -153,8 +152,7 @@ void ResponseCodec::OnField(Field field, std::string_view name, std::string_view
     // Other codings would reach the caller undecoded, and two lists invite disagreement about the framing.
     if (transfer_encoding_ || !boost::beast::iequals(View(value.data(), value.size()), "chunked"))
       return refuse(FailureCode::kHttpProtocolError, "the transfer coding is not plain chunked");
-    if (version_ < 11)
-      return refuse(FailureCode::kHttpProtocolError, "an HTTP/1.0 response has a transfer coding");
+    if (version_ < 11) return refuse(FailureCode::kHttpProtocolError, "an HTTP/1.0 response has a transfer coding");
     transfer_encoding_ = true;
   }
   headers.Add(name, value);

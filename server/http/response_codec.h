@@ -1,13 +1,12 @@
 // Bytes to responses, strictly.
 #pragma once
 
+#include <boost/beast/http/basic_parser.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include <boost/beast/http/basic_parser.hpp>
 
 #include "http/http_limits.h"
 #include "model/failure.h"
@@ -49,8 +48,8 @@ class ResponseCodec {
   // The connection may serve another exchange, as far as the head says.
   bool keep_alive() const { return keep_alive_; }
 
-  // After kHead, with Framing::kChunked: kBody, kDone, kNeedMore or kFailed. With kBody `piece` is a non-empty view into
-  // `in`, counted in `consumed`.
+  // After kHead, with Framing::kChunked: kBody, kDone, kNeedMore or kFailed. With kBody `piece` is a non-empty view
+  // into `in`, counted in `consumed`.
   Step ParseChunked(std::string_view in, size_t& consumed, std::string_view& piece);
   // After kDone.
   Headers TakeTrailers() { return std::move(trailers_); }
@@ -88,8 +87,8 @@ class ResponseCodec {
   Step Fail(FailureCode code, std::string_view detail);
   Step FailStatusLine();
   void OnField(Field field, std::string_view name, std::string_view value, Error& ec);
-  // Length of the chunk header (with the trailers, if it is the last one) at the front of `in`; 0 if it is not complete,
-  // nullopt if it is over a limit (failed then).
+  // Length of the chunk header (with the trailers, if it is the last one) at the front of `in`; 0 if it is not
+  // complete, nullopt if it is over a limit (failed then).
   std::optional<size_t> ChunkHeaderSize(std::string_view in);
 
   const HttpLimits& limits_;
@@ -103,14 +102,14 @@ class ResponseCodec {
   int status_ = 0;  // of the head being parsed; 0 until its status line is complete
   int version_ = 0;
   int interim_ = 0;
-  bool pending_head_ = false;     // bytes of a head were seen that is not complete
+  bool pending_head_ = false;  // bytes of a head were seen that is not complete
   bool transfer_encoding_ = false;
-  size_t head_bytes_ = 0;         // used of the head being parsed
-  const char* base_ = nullptr;    // start of the input of the current Put
+  size_t head_bytes_ = 0;       // used of the head being parsed
+  const char* base_ = nullptr;  // start of the input of the current Put
   bool in_trailers_ = false;
   bool first_chunk_ = true;
   uint64_t chunk_left_ = 0;
-  size_t scanned_ = 0;            // of an incomplete chunk header
+  size_t scanned_ = 0;  // of an incomplete chunk header
   std::string_view piece_;
   std::optional<FailureCode> failed_;
   std::string detail_;

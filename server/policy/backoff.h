@@ -6,8 +6,8 @@
 
 namespace fetchd::server {
 
-// The upper end of the wait before retry number `retry` (1 for the first): `initial` doubled with each further retry, at
-// most `max`.
+// The upper end of the wait before retry number `retry` (1 for the first): `initial` doubled with each further retry,
+// at most `max`.
 Duration BackoffCeiling(int retry, Duration initial, Duration max);
 
 // "Full jitter": uniform between 0 and BackoffCeiling, so that callers who failed together do not come back together.

@@ -8,14 +8,22 @@ namespace fetchd::server {
 
 std::string_view ToString(RetryVerdict verdict) {
   switch (verdict) {
-    case RetryVerdict::kDone: return "done";
-    case RetryVerdict::kRetry: return "retry";
-    case RetryVerdict::kRetryFresh: return "retry_fresh";
-    case RetryVerdict::kPermanent: return "permanent";
-    case RetryVerdict::kNotIdempotent: return "not_idempotent";
-    case RetryVerdict::kStreamedBody: return "streamed_body";
-    case RetryVerdict::kNoAttemptsLeft: return "no_attempts_left";
-    case RetryVerdict::kDoesNotFit: return "does_not_fit";
+    case RetryVerdict::kDone:
+      return "done";
+    case RetryVerdict::kRetry:
+      return "retry";
+    case RetryVerdict::kRetryFresh:
+      return "retry_fresh";
+    case RetryVerdict::kPermanent:
+      return "permanent";
+    case RetryVerdict::kNotIdempotent:
+      return "not_idempotent";
+    case RetryVerdict::kStreamedBody:
+      return "streamed_body";
+    case RetryVerdict::kNoAttemptsLeft:
+      return "no_attempts_left";
+    case RetryVerdict::kDoesNotFit:
+      return "does_not_fit";
   }
   return "done";
 }

@@ -74,9 +74,7 @@ std::optional<WallTime> Civil(int year, int month, int day, int h, int m, int s)
   return WallTime(std::chrono::sys_days(date).time_since_epoch() + hours(h) + minutes(m) + seconds(s));
 }
 
-int YearOf(WallTime t) {
-  return static_cast<int>(std::chrono::year_month_day(std::chrono::floor<days>(t)).year());
-}
+int YearOf(WallTime t) { return static_cast<int>(std::chrono::year_month_day(std::chrono::floor<days>(t)).year()); }
 
 }  // namespace
 

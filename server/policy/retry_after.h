@@ -13,7 +13,8 @@ namespace fetchd::server {
 // kMaxRetryAfter; but never more than ten years ahead.
 std::optional<WallTime> ParseRetryAfter(std::string_view value, WallTime now);
 
-// An HTTP-date: IMF-fixdate, RFC 850 or asctime form. A two-digit year more than 50 years ahead of `now` is in the past.
+// An HTTP-date: IMF-fixdate, RFC 850 or asctime form. A two-digit year more than 50 years ahead of `now` is in the
+// past.
 std::optional<WallTime> ParseHttpDate(std::string_view value, WallTime now);
 
 }  // namespace fetchd::server

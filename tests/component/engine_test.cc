@@ -1,6 +1,9 @@
 // The whole engine on loopback: fetcher, layers, pool, exchange, sockets.
 #include "engine/engine.h"
 
+#include <gtest/gtest.h>
+
+#include <boost/asio/post.hpp>
 #include <condition_variable>
 #include <filesystem>
 #include <memory>
@@ -8,9 +11,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <boost/asio/post.hpp>
-#include <gtest/gtest.h>
 
 #include "fetch/fetcher.h"
 #include "guard/address_guard.h"
@@ -193,11 +193,10 @@ TEST_F(EngineTest, TimeoutsHaveTheirCodeAndPhase) {
     FailureCode code;
     Phase phase;
   };
-  for (const Row& row :
-       {Row{"/stall", &Timeouts::first_byte, FailureCode::kHttpResponseTimeout, Phase::kWait},
-        Row{"/stall", &Timeouts::attempt, FailureCode::kAttemptTimeout, Phase::kWait},
-        Row{"/half", &Timeouts::between_bytes, FailureCode::kConnectionReadTimeout, Phase::kReceive},
-        Row{"/half", &Timeouts::attempt, FailureCode::kAttemptTimeout, Phase::kReceive}}) {
+  for (const Row& row : {Row{"/stall", &Timeouts::first_byte, FailureCode::kHttpResponseTimeout, Phase::kWait},
+                         Row{"/stall", &Timeouts::attempt, FailureCode::kAttemptTimeout, Phase::kWait},
+                         Row{"/half", &Timeouts::between_bytes, FailureCode::kConnectionReadTimeout, Phase::kReceive},
+                         Row{"/half", &Timeouts::attempt, FailureCode::kAttemptTimeout, Phase::kReceive}}) {
     auto call = std::make_shared<TestCall>(origin_.Url(row.path));
     call->spec.retry.max_attempts = 1;
     call->spec.timeouts.*row.which = milliseconds(30);
@@ -323,8 +322,8 @@ TEST_F(EngineTest, StormsOfCancelsLeaveNothingBehind) {
     std::vector<std::unique_ptr<OriginImposter>> origins;
     for (int i = 0; i < 4; ++i) origins.push_back(std::make_unique<OriginImposter>());
     StartEngine(WithPool({.max_per_origin = 8, .max_total = 12}, 2));
-    const char* paths[] = {"/ok", "/bytes/100000", "/chunked/20000", "/stall", "/half", "/drop", "/hangup",
-                           "/close", "/delay/2", "/flaky/100"};
+    const char* paths[] = {"/ok",   "/bytes/100000", "/chunked/20000", "/stall",   "/half",
+                           "/drop", "/hangup",       "/close",         "/delay/2", "/flaky/100"};
     Random chance(11);
     std::vector<std::shared_ptr<TestCall>> running;
     int started = 0, cancelled = 0, ok = 0;
@@ -344,6 +343,9 @@ TEST_F(EngineTest, StormsOfCancelsLeaveNothingBehind) {
     for (; started < 1500; ++started) {
       auto call = std::make_shared<TestCall>(origins[chance() % 4]->Url(paths[chance() % 10]));
       call->spec.retry.initial_backoff = milliseconds(1);
+      // Those that stall hold the few connections there are.
+      call->spec.timeouts.attempt = milliseconds(200);
+      call->spec.timeouts.queue = milliseconds(100);
       fetcher_->Start(call);
       running.push_back(call);
       if (chance() % 4 == 0) fetcher_->Cancel(running[chance() % running.size()]);

@@ -88,8 +88,8 @@ class OriginImposter {
     std::string buffer;
     bool go_on = true;
     while (go_on) {
-      auto [error, n] = co_await boost::asio::async_read_until(socket, boost::asio::dynamic_buffer(buffer), "\r\n\r\n",
-                                                               kToken);
+      auto [error, n] =
+          co_await boost::asio::async_read_until(socket, boost::asio::dynamic_buffer(buffer), "\r\n\r\n", kToken);
       if (error) break;
       ++self.requests_;
       std::string head = buffer.substr(0, n);

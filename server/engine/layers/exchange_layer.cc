@@ -6,10 +6,8 @@ namespace fetchd::server {
 
 Task<AttemptOutcome> ExchangeLayer::Call(FetchContext& context) {
   AttemptOutcome outcome;
-  ConnectionPool::Result acquired = co_await pool_.Acquire({.origin = context.origin,
-                                                            .spec = context.spec,
-                                                            .fresh = context.fresh_connection,
-                                                            .scope = *context.scope});
+  ConnectionPool::Result acquired = co_await pool_.Acquire(
+      {.origin = context.origin, .spec = context.spec, .fresh = context.fresh_connection, .scope = *context.scope});
   context.record.phases = acquired.phases;
   if (acquired.failure) {
     outcome.failure = std::move(acquired.failure);

@@ -1,10 +1,10 @@
 #include "engine/connection_pool.h"
 
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "support/loop.h"
 #include "support/scripted_connector.h"
@@ -50,9 +50,8 @@ class ConnectionPoolTest : public testing::Test {
     return *pool_;
   }
   void Start(Fetch& fetch, bool fresh = false) {
-    loop_.Start(
-        pool().Acquire({.origin = **fetch.origin, .spec = fetch.spec, .fresh = fresh, .scope = fetch.scope}),
-        fetch.result);
+    loop_.Start(pool().Acquire({.origin = **fetch.origin, .spec = fetch.spec, .fresh = fresh, .scope = fetch.scope}),
+                fetch.result);
     loop_.Poll();
   }
   std::unique_ptr<Fetch> Begin(std::string_view url = "http://a.test/", bool fresh = false) {

@@ -1,9 +1,9 @@
 #include "engine/kept_response.h"
 
+#include <gtest/gtest.h>
+
 #include <cstring>
 #include <string>
-
-#include <gtest/gtest.h>
 
 #include "support/loop.h"
 #include "support/memory_sink.h"

@@ -1,8 +1,8 @@
 #include "engine/origin_state.h"
 
-#include <string>
-
 #include <gtest/gtest.h>
+
+#include <string>
 
 #include "support/loop.h"
 

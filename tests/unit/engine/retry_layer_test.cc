@@ -1,11 +1,11 @@
 #include "engine/layers/retry_layer.h"
 
+#include <gtest/gtest.h>
+
 #include <deque>
 #include <functional>
 #include <memory>
 #include <string>
-
-#include <gtest/gtest.h>
 
 #include "engine/kept_response.h"
 #include "support/loop.h"
@@ -28,7 +28,8 @@ struct Step {
 };
 
 Failure Fail(FailureCode code, Processed processed, bool reused = false) {
-  return {.code = code, .phase = Phase::kWait, .processed = processed, .detail = "planned", .reused_connection = reused};
+  return {
+      .code = code, .phase = Phase::kWait, .processed = processed, .detail = "planned", .reused_connection = reused};
 }
 
 // Plays the attempts of a script.
@@ -126,7 +127,8 @@ TEST_F(RetryLayerTest, ABadGatewayIsReplacedByABetterAnswer) {
 }
 
 TEST_F(RetryLayerTest, TheLastResponseIsTheOutcomeWhenAttemptsRunOut) {
-  AttemptOutcome& o = RunAll({{.status = 502, .body = "1"}, {.status = 503, .body = "2"}, {.status = 504, .body = "3"}});
+  AttemptOutcome& o =
+      RunAll({{.status = 502, .body = "1"}, {.status = 503, .body = "2"}, {.status = 504, .body = "3"}});
   EXPECT_FALSE(o.failure.has_value());
   EXPECT_EQ(sink_.head().status, 504);
   EXPECT_EQ(sink_.body(), "3");

@@ -1,9 +1,9 @@
 #include "http/exchange.h"
 
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <string>
-
-#include <gtest/gtest.h>
 
 #include "support/loop.h"
 #include "support/memory_sink.h"
@@ -37,10 +37,11 @@ class ExchangeTest : public testing::Test, public HeadJudge {
 
   void Start(RequestBody* body = nullptr) {
     started_ = true;
-    loop_.Start(RunExchange(*transport_, buffer_, loop_.executor(),
-                            {.spec = spec_, .body = body, .judge = *this, .limits = limits_, .reused_connection = reused_},
-                            *scope_),
-                result_);
+    loop_.Start(
+        RunExchange(*transport_, buffer_, loop_.executor(),
+                    {.spec = spec_, .body = body, .judge = *this, .limits = limits_, .reused_connection = reused_},
+                    *scope_),
+        result_);
     loop_.Poll();
   }
 
@@ -74,8 +75,7 @@ class ExchangeTest : public testing::Test, public HeadJudge {
   std::optional<ExchangeResult> result_;
 };
 
-const std::string kGet =
-    "GET /path HTTP/1.1\r\nhost: example.com\r\nuser-agent: fetchd/0.1\r\naccept: */*\r\n\r\n";
+const std::string kGet = "GET /path HTTP/1.1\r\nhost: example.com\r\nuser-agent: fetchd/0.1\r\naccept: */*\r\n\r\n";
 
 TEST_F(ExchangeTest, RequestAndResponseInOneWriteAndOneRead) {
   peer_->Send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\n\r\nhello");
@@ -251,9 +251,9 @@ TEST_F(ExchangeTest, InterimResponsesDoNotStopTheFirstByteTimeout) {
 }
 
 TEST_F(ExchangeTest, BetweenBytesTimeoutInTheHeadAndInTheBody) {
-  for (std::string part : {"HTTP/1.1 200 OK\r\nX", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
-                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc",
-                           "HTTP/1.1 200 OK\r\n\r\nabc"}) {
+  for (std::string part :
+       {"HTTP/1.1 200 OK\r\nX", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc", "HTTP/1.1 200 OK\r\n\r\nabc"}) {
     Reset();
     spec_.timeouts.between_bytes = seconds(2);
     Start();
@@ -331,11 +331,10 @@ TEST_F(ExchangeTest, ABrokenReusedConnectionIsSaidToBeOne) {
 }
 
 TEST_F(ExchangeTest, CutResponsesAreIncomplete) {
-  for (std::string part :
-       {"H", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\n"}) {
+  for (std::string part : {"H", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
+                           "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\n"}) {
     Reset();
     peer_->Send(part);
     peer_->End();
@@ -433,7 +432,8 @@ TEST_F(ExchangeTest, StreamedBodyOverShortWrites) {
       body.Feed("defgh");
       body.End();
       loop_.Poll();
-      std::string tail = length ? "content-length: 8\r\n\r\nabcdefgh" : "chunked\r\n\r\n3\r\nabc\r\n5\r\ndefgh\r\n0\r\n\r\n";
+      std::string tail =
+          length ? "content-length: 8\r\n\r\nabcdefgh" : "chunked\r\n\r\n3\r\nabc\r\n5\r\ndefgh\r\n0\r\n\r\n";
       EXPECT_TRUE(peer_->received().ends_with(tail)) << limit << peer_->received();
       peer_->Send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
       loop_.Poll();

@@ -1,9 +1,9 @@
 #include "http/response_codec.h"
 
+#include <gtest/gtest.h>
+
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 namespace fetchd::server {
 namespace {
@@ -95,7 +95,9 @@ const std::string kOk = "HTTP/1.1 200 OK\r\n";
 TEST(ResponseCodec, SplitAtEveryByteMeansTheSame) {
   const std::string responses[] = {
       kOk + "Content-Length: 5\r\nX-A:  a b \r\nx-a:\r\n\r\nhello",
-      kOk + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n10;x=\"y\"\r\n0123456789abcdef\r\n0\r\nX-T: 1\r\nX-U: 2\r\n\r\nleft",
+      kOk +
+          "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n10;x=\"y\"\r\n0123456789abcdef\r\n0\r\nX-T: 1\r\nX-U: "
+          "2\r\n\r\nleft",
       kOk + "Transfer-Encoding: Chunked\r\n\r\n0\r\n\r\n",
       kOk + "Transfer-Encoding: chunked\r\n\r\n00a;ext\r\n0123456789\r\n000;e\r\n\r\n",
       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + kOk + "Content-Length: 0\r\n\r\n",
@@ -128,7 +130,8 @@ TEST(ResponseCodec, SplitAtEveryByteMeansTheSame) {
 }
 
 TEST(ResponseCodec, HeadIsKeptInOrderWithLowerCaseNames) {
-  Parsed p = FeedWhole(kOk + "Content-Length: 5\r\nSet-Cookie: a=1\r\nX-Y: \xe4\xf6 \r\nset-cookie: b\r\nEmpty:\r\n\r\n");
+  Parsed p =
+      FeedWhole(kOk + "Content-Length: 5\r\nSet-Cookie: a=1\r\nX-Y: \xe4\xf6 \r\nset-cookie: b\r\nEmpty:\r\n\r\n");
   ASSERT_TRUE(p.head);
   EXPECT_EQ(p.headers, "content-length=5;set-cookie=a=1;x-y=\xe4\xf6;set-cookie=b;empty=;");
   EXPECT_EQ(p.length, 5u);
@@ -136,7 +139,8 @@ TEST(ResponseCodec, HeadIsKeptInOrderWithLowerCaseNames) {
 }
 
 TEST(ResponseCodec, ChunkedBodyWithExtensionsAndTrailers) {
-  Parsed p = FeedWhole(kOk + "Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n1\r\n!\r\n0\r\nDigest: x\r\n\r\nrest");
+  Parsed p =
+      FeedWhole(kOk + "Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n1\r\n!\r\n0\r\nDigest: x\r\n\r\nrest");
   EXPECT_TRUE(p.done);
   EXPECT_EQ(p.body, "hello!");
   EXPECT_EQ(p.trailers, "digest=x;");
@@ -267,8 +271,9 @@ TEST(ResponseCodec, StatusesFrom200To599AreFinal) {
 void ExpectCode(const std::string& text, std::optional<FailureCode> code, HttpLimits limits) {
   std::vector<std::string> bytes;
   for (char c : text) bytes.emplace_back(1, c);
-  for (const Parsed& p : {FeedWhole(text, limits), Feed({text.substr(0, text.size() / 2), text.substr(text.size() / 2)}, limits),
-                          Feed(bytes, limits)}) {
+  for (const Parsed& p :
+       {FeedWhole(text, limits), Feed({text.substr(0, text.size() / 2), text.substr(text.size() / 2)}, limits),
+        Feed(bytes, limits)}) {
     EXPECT_EQ(p.failed, code.has_value());
     EXPECT_EQ(p.code, code.value_or(FailureCode{})) << ToString(p.code);
   }

@@ -44,10 +44,10 @@ TEST(RetryAfter, TwoDigitYearsMoreThanFiftyYearsAheadArePast) {
 }
 
 TEST(RetryAfter, MalformedIsNothing) {
-  for (std::string_view bad : {"", " ", "-1", "1.5", "1s", "+3", "Sun, 06 Nov 1994 08:49:37", "Sun, 6 Nov 1994 08:49:37 GMT",
-                               "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:00:00 GMT",
-                               "Sun, 06 Nov 1994 08:49:37 GMT ,", "Xyz, 06 Nov 1994 08:49:37 GMT",
-                               "Sun, 06 Nov 9999 08:49:37 GMT", "soon"}) {
+  for (std::string_view bad :
+       {"", " ", "-1", "1.5", "1s", "+3", "Sun, 06 Nov 1994 08:49:37", "Sun, 6 Nov 1994 08:49:37 GMT",
+        "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:00:00 GMT", "Sun, 06 Nov 1994 08:49:37 GMT ,",
+        "Xyz, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 9999 08:49:37 GMT", "soon"}) {
     EXPECT_EQ(ParseRetryAfter(bad, kThen), std::nullopt) << bad;
   }
 }
