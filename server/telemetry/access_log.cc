@@ -1,11 +1,10 @@
 #include "telemetry/access_log.h"
 
 #include <atomic>
+#include <condition_variable>
+#include <mutex>
 #include <thread>
 #include <utility>
-
-#include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
 
 namespace fetchd::server {
 namespace {
@@ -54,9 +53,10 @@ void AppendLine(std::string& out, const AccessLogOptions& options, WallTime now,
 }  // namespace
 
 // The mutex is taken by its thread for each line and by the writer a few times a second, so it is nearly always free.
+// Standard mutexes here, not Abseil's: Debian's is not instrumented, and TSan must see them.
 struct AccessLog::Buffer {
-  absl::Mutex mutex;
-  std::string lines ABSL_GUARDED_BY(mutex);
+  std::mutex mutex;
+  std::string lines;  // guarded by mutex
 };
 
 struct AccessLog::State {
@@ -66,14 +66,15 @@ struct AccessLog::State {
   uint64_t serial;
   std::atomic<int64_t> dropped{0};
 
-  absl::Mutex buffers_mutex;
-  std::vector<std::unique_ptr<Buffer>> buffers ABSL_GUARDED_BY(buffers_mutex);
+  std::mutex buffers_mutex;
+  std::vector<std::unique_ptr<Buffer>> buffers;  // guarded by buffers_mutex
 
-  absl::Mutex sink_mutex;
-  LineSink sink ABSL_GUARDED_BY(sink_mutex);
+  std::mutex sink_mutex;
+  LineSink sink;  // guarded by sink_mutex
 
-  absl::Mutex stop_mutex;
-  bool stop ABSL_GUARDED_BY(stop_mutex) = false;
+  std::mutex stop_mutex;
+  std::condition_variable stopped;
+  bool stop = false;  // guarded by stop_mutex
   std::thread writer;
 
   State(AccessLogOptions o, const Clock& c, LineSink s)
@@ -91,9 +92,10 @@ AccessLog::AccessLog(AccessLogOptions options, const Clock& clock, LineSink sink
 
 AccessLog::~AccessLog() {
   {
-    absl::MutexLock lock(&state_->stop_mutex);
+    const std::lock_guard lock(state_->stop_mutex);
     state_->stop = true;
   }
+  state_->stopped.notify_one();
   if (state_->writer.joinable()) state_->writer.join();
   Flush();
 }
@@ -102,7 +104,7 @@ AccessLog::Buffer& AccessLog::BufferOfThisThread() {
   thread_local uint64_t serial = 0;
   thread_local Buffer* buffer = nullptr;
   if (buffer == nullptr || serial != state_->serial) {
-    absl::MutexLock lock(&state_->buffers_mutex);
+    const std::lock_guard lock(state_->buffers_mutex);
     state_->buffers.push_back(std::make_unique<Buffer>());
     buffer = state_->buffers.back().get();
     serial = state_->serial;
@@ -124,7 +126,7 @@ void AccessLog::OnFetch(const FetchRecord& record) {
   line.clear();
   AppendLine(line, state_->options, state_->clock.WallNow(), record);
   Buffer& buffer = BufferOfThisThread();
-  absl::MutexLock lock(&buffer.mutex);
+  const std::lock_guard lock(buffer.mutex);
   if (buffer.lines.size() + line.size() > state_->options.max_waiting_bytes) {
     state_->dropped.fetch_add(1, std::memory_order_relaxed);
     return;
@@ -133,17 +135,17 @@ void AccessLog::OnFetch(const FetchRecord& record) {
 }
 
 void AccessLog::Flush() {
-  absl::MutexLock sink_lock(&state_->sink_mutex);
+  const std::lock_guard sink_lock(state_->sink_mutex);
   std::vector<Buffer*> buffers;
   {
-    absl::MutexLock lock(&state_->buffers_mutex);
+    const std::lock_guard lock(state_->buffers_mutex);
     for (const auto& buffer : state_->buffers) buffers.push_back(buffer.get());
   }
   std::string lines;
   for (Buffer* buffer : buffers) {
     lines.clear();
     {
-      absl::MutexLock lock(&buffer->mutex);
+      const std::lock_guard lock(buffer->mutex);
       lines.swap(buffer->lines);
     }
     if (!lines.empty()) state_->sink(lines);
@@ -153,12 +155,11 @@ void AccessLog::Flush() {
 int64_t AccessLog::dropped() const { return state_->dropped.load(std::memory_order_relaxed); }
 
 void AccessLog::Run() {
-  const absl::Duration interval = absl::FromChrono(state_->options.interval);
   bool stop = false;
   while (!stop) {
     {
-      absl::MutexLock lock(&state_->stop_mutex);
-      stop = state_->stop_mutex.AwaitWithTimeout(absl::Condition(&state_->stop), interval);
+      std::unique_lock lock(state_->stop_mutex);
+      stop = state_->stopped.wait_for(lock, state_->options.interval, [this] { return state_->stop; });
     }
     Flush();
   }

@@ -1,8 +1,8 @@
 #include "telemetry/log.h"
 
 #include <memory>
+#include <mutex>
 
-#include "absl/synchronization/mutex.h"
 #include "spdlog/logger.h"
 #include "spdlog/sinks/stdout_sinks.h"
 
@@ -29,8 +29,8 @@ LineSink StderrLines() { return ByLogger("stderr", std::make_shared<spdlog::sink
 struct Log::State {
   LogOptions options;
   const Clock& clock;
-  absl::Mutex mutex;
-  LineSink sink ABSL_GUARDED_BY(mutex);
+  std::mutex mutex;
+  LineSink sink;  // guarded by mutex
 };
 
 Log::Log(LogOptions options, const Clock& clock, LineSink sink)
@@ -44,7 +44,7 @@ void Log::Write(LogLevel level, std::string_view message, std::initializer_list<
   LogLine line(text, state_->options.format, state_->clock.WallNow(), level, message);
   for (const auto& [key, value] : fields) line.Add(key, value);
   line.End();
-  absl::MutexLock lock(&state_->mutex);
+  const std::lock_guard lock(state_->mutex);
   state_->sink(text);
 }
 
