@@ -12,7 +12,7 @@ namespace fetchd::server {
 
 // Copied by Engine::Create. Limits on connections and origins hold for each engine thread.
 struct EngineOptions {
-  // Engine threads, 1 to 64. More of them pay only where origins are many and cores are idle (see docs/threading).
+  // Engine threads, 1 to 64. More of them pay only where origins are many and cores are idle.
   int threads = 1;
   HttpLimits http;
   PoolOptions pool;
