@@ -246,6 +246,7 @@ def test_a_late_response_is_not_the_next_ones(client: Client, hostile: ScriptedO
         ("interim", b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
         ("trailers", CHUNKED + b"0\r\n", b"x: y\r\n" * 1000),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_slow_loris_ends_with_the_attempt(
     client: Client, hostile: ScriptedOrigin, name: str, first: bytes, drip: bytes
@@ -259,7 +260,9 @@ def test_slow_loris_ends_with_the_attempt(
     url = hostile.route(f"/loris_{name}", script)
     # Each byte in time, never the whole: no timeout but the attempt's sees it.
     reply = client.fetch(url, attempts=1, attempt=0.5, first_byte=5, between_bytes=5)
-    error_of(reply, pb.ATTEMPT_TIMEOUT, pb.PHASE_WAIT if name == "interim" else pb.PHASE_RECEIVE)
+    error = error_of(reply, pb.ATTEMPT_TIMEOUT)
+    # A status line that is not complete when time runs out may become the final one's.
+    assert error.phase in ((pb.PHASE_WAIT, pb.PHASE_RECEIVE) if name == "interim" else (pb.PHASE_RECEIVE,))
     assert time.monotonic() - start < 5
     assert_unpoisoned(client, hostile)
 
