@@ -53,7 +53,7 @@ export FETCHD_TARGET=127.0.0.1:$grpc
 "${engine[@]}" run -d --name "$name" --network=host --read-only --cap-drop=ALL --security-opt=no-new-privileges \
   -v "$dir/fetchd.yaml:/etc/fetchd/fetchd.yaml:ro" "$image" >/dev/null
 until_true "health answers SERVING" "$bin/fetchctl" health
-until_true "the image's own health check passes" "${engine[@]}" exec "$name" fetchctl --target "$FETCHD_TARGET" health
+until_true "the image's own health check passes" "${engine[@]}" exec -e FETCHD_TARGET="$FETCHD_TARGET" "$name" fetchctl health
 same "runs as" 65532 "$("${engine[@]}" exec "$name" id -u)"
 if "${engine[@]}" exec "$name" touch /x 2>/dev/null; then echo "FAILED: the root file system is writable" >&2; exit 1; fi
 echo "ok: the root file system is read-only"
