@@ -4,65 +4,112 @@ namespace fetchd::server {
 
 std::string_view ToString(FailureCode code) {
   switch (code) {
-    case FailureCode::kRequestInvalid: return "request_invalid";
-    case FailureCode::kHttpRequestDenied: return "http_request_denied";
-    case FailureCode::kDestinationIpProhibited: return "destination_ip_prohibited";
-    case FailureCode::kDnsError: return "dns_error";
-    case FailureCode::kDnsTimeout: return "dns_timeout";
-    case FailureCode::kConnectionRefused: return "connection_refused";
-    case FailureCode::kDestinationUnavailable: return "destination_unavailable";
-    case FailureCode::kConnectionTimeout: return "connection_timeout";
-    case FailureCode::kConnectionTerminated: return "connection_terminated";
-    case FailureCode::kConnectionWriteTimeout: return "connection_write_timeout";
-    case FailureCode::kConnectionReadTimeout: return "connection_read_timeout";
-    case FailureCode::kConnectionLimitReached: return "connection_limit_reached";
-    case FailureCode::kQueueTimeout: return "queue_timeout";
-    case FailureCode::kTlsProtocolError: return "tls_protocol_error";
-    case FailureCode::kTlsCertificateError: return "tls_certificate_error";
-    case FailureCode::kTlsAlertReceived: return "tls_alert_received";
-    case FailureCode::kTlsTimeout: return "tls_timeout";
-    case FailureCode::kHttpProtocolError: return "http_protocol_error";
-    case FailureCode::kHttpResponseIncomplete: return "http_response_incomplete";
-    case FailureCode::kHttpResponseHeaderSectionSize: return "http_response_header_section_size";
-    case FailureCode::kHttpResponseHeaderSize: return "http_response_header_size";
-    case FailureCode::kHttpResponseBodySize: return "http_response_body_size";
-    case FailureCode::kHttpResponseTrailerSectionSize: return "http_response_trailer_section_size";
-    case FailureCode::kHttpResponseTimeout: return "http_response_timeout";
-    case FailureCode::kMinRateTimeout: return "min_rate_timeout";
-    case FailureCode::kAttemptTimeout: return "attempt_timeout";
-    case FailureCode::kTotalTimeout: return "total_timeout";
-    case FailureCode::kHttpRequestBodySize: return "http_request_body_size";
-    case FailureCode::kPageInvalid: return "page_invalid";
-    case FailureCode::kPaginationLoop: return "pagination_loop";
-    case FailureCode::kPageOriginProhibited: return "page_origin_prohibited";
-    case FailureCode::kPageStatus: return "page_status";
-    case FailureCode::kCancelled: return "cancelled";
-    case FailureCode::kInternal: return "internal";
+    case FailureCode::kRequestInvalid:
+      return "request_invalid";
+    case FailureCode::kHttpRequestDenied:
+      return "http_request_denied";
+    case FailureCode::kDestinationIpProhibited:
+      return "destination_ip_prohibited";
+    case FailureCode::kDnsError:
+      return "dns_error";
+    case FailureCode::kDnsTimeout:
+      return "dns_timeout";
+    case FailureCode::kConnectionRefused:
+      return "connection_refused";
+    case FailureCode::kDestinationUnavailable:
+      return "destination_unavailable";
+    case FailureCode::kConnectionTimeout:
+      return "connection_timeout";
+    case FailureCode::kConnectionTerminated:
+      return "connection_terminated";
+    case FailureCode::kConnectionWriteTimeout:
+      return "connection_write_timeout";
+    case FailureCode::kConnectionReadTimeout:
+      return "connection_read_timeout";
+    case FailureCode::kConnectionLimitReached:
+      return "connection_limit_reached";
+    case FailureCode::kQueueTimeout:
+      return "queue_timeout";
+    case FailureCode::kTlsProtocolError:
+      return "tls_protocol_error";
+    case FailureCode::kTlsCertificateError:
+      return "tls_certificate_error";
+    case FailureCode::kTlsAlertReceived:
+      return "tls_alert_received";
+    case FailureCode::kTlsTimeout:
+      return "tls_timeout";
+    case FailureCode::kHttpProtocolError:
+      return "http_protocol_error";
+    case FailureCode::kHttpResponseIncomplete:
+      return "http_response_incomplete";
+    case FailureCode::kHttpResponseHeaderSectionSize:
+      return "http_response_header_section_size";
+    case FailureCode::kHttpResponseHeaderSize:
+      return "http_response_header_size";
+    case FailureCode::kHttpResponseBodySize:
+      return "http_response_body_size";
+    case FailureCode::kHttpResponseTrailerSectionSize:
+      return "http_response_trailer_section_size";
+    case FailureCode::kHttpResponseTimeout:
+      return "http_response_timeout";
+    case FailureCode::kMinRateTimeout:
+      return "min_rate_timeout";
+    case FailureCode::kAttemptTimeout:
+      return "attempt_timeout";
+    case FailureCode::kTotalTimeout:
+      return "total_timeout";
+    case FailureCode::kHttpRequestBodySize:
+      return "http_request_body_size";
+    case FailureCode::kPageInvalid:
+      return "page_invalid";
+    case FailureCode::kPaginationLoop:
+      return "pagination_loop";
+    case FailureCode::kPageOriginProhibited:
+      return "page_origin_prohibited";
+    case FailureCode::kPageStatus:
+      return "page_status";
+    case FailureCode::kCancelled:
+      return "cancelled";
+    case FailureCode::kInternal:
+      return "internal";
   }
   return "internal";
 }
 
 std::string_view ToString(Phase phase) {
   switch (phase) {
-    case Phase::kPolicy: return "policy";
-    case Phase::kQueue: return "queue";
-    case Phase::kDns: return "dns";
-    case Phase::kConnect: return "connect";
-    case Phase::kTls: return "tls";
-    case Phase::kSend: return "send";
-    case Phase::kWait: return "wait";
-    case Phase::kReceive: return "receive";
-    case Phase::kBackoff: return "backoff";
-    case Phase::kPaginate: return "paginate";
+    case Phase::kPolicy:
+      return "policy";
+    case Phase::kQueue:
+      return "queue";
+    case Phase::kDns:
+      return "dns";
+    case Phase::kConnect:
+      return "connect";
+    case Phase::kTls:
+      return "tls";
+    case Phase::kSend:
+      return "send";
+    case Phase::kWait:
+      return "wait";
+    case Phase::kReceive:
+      return "receive";
+    case Phase::kBackoff:
+      return "backoff";
+    case Phase::kPaginate:
+      return "paginate";
   }
   return "policy";
 }
 
 std::string_view ToString(Processed processed) {
   switch (processed) {
-    case Processed::kNo: return "no";
-    case Processed::kMaybe: return "maybe";
-    case Processed::kYes: return "yes";
+    case Processed::kNo:
+      return "no";
+    case Processed::kMaybe:
+      return "maybe";
+    case Processed::kYes:
+      return "yes";
   }
   return "no";
 }

@@ -18,8 +18,8 @@ void Headers::Add(std::string_view name, std::string_view value, bool sensitive)
   std::string_view lowered(text_.data() + at, name.size());
   sensitive = sensitive || IsSecretName(lowered);
   text_.append(value);
-  fields_.push_back({static_cast<uint32_t>(at), static_cast<uint32_t>(name.size()),
-                     static_cast<uint32_t>(value.size()), sensitive});
+  fields_.push_back(
+      {static_cast<uint32_t>(at), static_cast<uint32_t>(name.size()), static_cast<uint32_t>(value.size()), sensitive});
 }
 
 void Headers::Clear() {

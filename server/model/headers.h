@@ -33,7 +33,11 @@ class Headers {
     Iterator(const Headers* headers, size_t i) : headers_(headers), i_(i) {}
     HeaderView operator*() const { return (*headers_)[i_]; }
     Iterator& operator++() { return ++i_, *this; }
-    Iterator operator++(int) { auto old = *this; ++i_; return old; }
+    Iterator operator++(int) {
+      auto old = *this;
+      ++i_;
+      return old;
+    }
     bool operator==(const Iterator& other) const { return i_ == other.i_; }
 
    private:
