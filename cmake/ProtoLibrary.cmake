@@ -26,6 +26,8 @@ function(fetchd_proto_library target)
     list(APPEND sources ${made})
   endforeach()
   add_library(${target} STATIC ${sources})
+  # Generated code is not ours to tidy.
+  set_target_properties(${target} PROPERTIES CXX_CLANG_TIDY "")
   target_include_directories(${target} SYSTEM PUBLIC $<BUILD_INTERFACE:${out}>)
   target_link_libraries(${target} PUBLIC protobuf::libprotobuf ${ARG_DEPS})
   if(ARG_GRPC)
