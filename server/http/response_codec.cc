@@ -201,6 +201,16 @@ std::optional<size_t> ResponseCodec::ChunkHeaderSize(std::string_view in) {
   return end == in.npos ? 0 : end + 4;
 }
 
+bool ResponseCodec::CountChunkHeader(size_t size) {
+  constexpr int64_t kFree = 16;
+  // Never below nothing, so that one large chunk does not pay for endless small ones after it.
+  const auto paid = static_cast<int64_t>(std::min<uint64_t>(chunk_left_, limits_.max_chunk_header_bytes)) * 2 + kFree;
+  chunk_overhead_ = std::max<int64_t>(0, chunk_overhead_ + static_cast<int64_t>(size) - paid);
+  if (chunk_overhead_ <= static_cast<int64_t>(limits_.max_chunk_overhead_bytes)) return true;
+  Fail(FailureCode::kHttpProtocolError, "the chunk headers are far larger than the chunks");
+  return false;
+}
+
 ResponseCodec::Step ResponseCodec::ParseChunked(std::string_view in, size_t& consumed, std::string_view& piece) {
   consumed = 0;
   while (consumed < in.size()) {
@@ -221,6 +231,7 @@ ResponseCodec::Step ResponseCodec::ParseChunked(std::string_view in, size_t& con
     if (need_more || used != *size) return Fail(FailureCode::kHttpProtocolError, "a chunk header is malformed");
     if (in_trailers_ && HasFoldedLine(rest.substr(0, used)))
       return Fail(FailureCode::kHttpProtocolError, "the response has a folded trailer line");
+    if (!in_trailers_ && !CountChunkHeader(used)) return Step::kFailed;
     consumed += used;
     first_chunk_ = false;
     scanned_ = 0;

@@ -87,6 +87,8 @@ class ResponseCodec {
   Step Fail(FailureCode code, std::string_view detail);
   Step FailStatusLine();
   void OnField(Field field, std::string_view name, std::string_view value, Error& ec);
+  // Counts a chunk header of `size` bytes. False if that was too much (failed then).
+  bool CountChunkHeader(size_t size);
   // Length of the chunk header (with the trailers, if it is the last one) at the front of `in`; 0 if it is not
   // complete, nullopt if it is over a limit (failed then).
   std::optional<size_t> ChunkHeaderSize(std::string_view in);
@@ -108,6 +110,7 @@ class ResponseCodec {
   const char* base_ = nullptr;  // start of the input of the current Put
   bool in_trailers_ = false;
   bool first_chunk_ = true;
+  int64_t chunk_overhead_ = 0;  // see HttpLimits::max_chunk_overhead_bytes
   uint64_t chunk_left_ = 0;
   size_t scanned_ = 0;  // of an incomplete chunk header
   std::string_view piece_;

@@ -329,6 +329,20 @@ TEST(ResponseCodec, ChunkHeaderLimit) {
   ExpectCode(head + "5\r\nhello\r\n0;" + std::string(200, 'x'), FailureCode::kHttpProtocolError, limits);
 }
 
+TEST(ResponseCodec, ChunkHeadersTogetherAreLimited) {
+  HttpLimits limits{.max_chunk_overhead_bytes = 100};
+  std::string head = kOk + "Transfer-Encoding: chunked\r\n\r\n";
+  // A header of 68 bytes (the line break after the data before it included) less 16 and less twice the one byte of
+  // data: 50 to count. The first has no line break before it, so it counts 48.
+  std::string chunk = "1;" + std::string(62, 'x') + "\r\na\r\n";
+  ExpectCode(head + chunk + chunk + "0\r\n\r\n", std::nullopt, limits);
+  ExpectCode(head + chunk + chunk + chunk + "0\r\n\r\n", FailureCode::kHttpProtocolError, limits);
+  // Honest chunks count nothing, however many.
+  std::string honest;
+  for (int i = 0; i < 1000; ++i) honest += "1\r\na\r\n";
+  ExpectCode(head + honest + "0\r\n\r\n", std::nullopt, limits);
+}
+
 TEST(ResponseCodec, TrailerLimit) {
   HttpLimits limits{.max_trailer_bytes = 50};
   std::string head = kOk + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n";
