@@ -404,9 +404,9 @@ class TestErrors:
 
     def test_query_values_are_not_in_the_error(self, client: Client, origin: ScriptedOrigin) -> None:
         url = origin.raw("/x", b"")
-        error = error_of(client.fetch(url + "?token=hush&page=77", attempts=1), pb.CONNECTION_TERMINATED)
+        error = error_of(client.fetch(url + "?token=hush&page=last", attempts=1), pb.CONNECTION_TERMINATED)
         assert "/x?token=" in error.url
-        assert "hush" not in str(error) and "77" not in error.url
+        assert "hush" not in str(error) and "last" not in error.url
 
     def test_retry_at_is_what_the_origin_said(self, client: Client, origin: ScriptedOrigin) -> None:
         def script(connection: Connection) -> None:
