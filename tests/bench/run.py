@@ -20,7 +20,7 @@ import time
 import report
 from loads import BY_NAME, LOADS, MemoryLoad
 from origins import Origins
-from servers import PEERS, Servers
+from servers import LOOPS, PEERS, Servers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -31,7 +31,8 @@ def arguments():
     p.add_argument("--loads", type=listing, default=[load.name for load in LOADS], metavar="A,B",
                    help="default: all. " + ", ".join(BY_NAME))
     p.add_argument("--servers", type=listing, default=["fetchd", *PEERS], metavar="A,B",
-                   help="default: all of fetchd, %s. fetchd-N is fetchd with N engine threads" % ", ".join(PEERS))
+                   help="default: all of fetchd, %s. fetchd-N is fetchd with N engine threads. Also %s: the same engine "
+                        "in other arrangements of threads" % (", ".join(PEERS), ", ".join(LOOPS)))
     p.add_argument("--also", action="append", default=[], metavar="NAME=FETCHD",
                    help="another binary of fetchd, to compare before and after; may be repeated")
     p.add_argument("--rounds", type=int, default=5, help="rounds of each load (default 5)")
@@ -42,7 +43,7 @@ def arguments():
     p.add_argument("--json", metavar="FILE", help='also write {"rows": [...]} there')
     p.add_argument("--targets", action="store_true", help="also say which of the ratios aimed at are met")
     p.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin", metavar="DIR",
-                   help="fetchd, bench_loadgen, bench_slow_origin, peer_libcurl (default build/release/bin)")
+                   help="fetchd, bench_loadgen, bench_loops, bench_slow_origin, peer_libcurl (default build/release/bin)")
     a = p.parse_args()
     for name in a.loads:
         if name not in BY_NAME:

@@ -10,6 +10,8 @@ from origins import free_port, wait_for_port
 
 HERE = pathlib.Path(__file__).resolve().parent
 PEERS = ["cpp_libcurl", "go_nethttp", "node_undici", "python_aiohttp", "python_httpx"]
+# fetchd's engine behind other arrangements of threads, by bench_loops; they serve Fetch and FetchBatch only.
+LOOPS = {f"loop-{loop}": loop for loop in ("callback", "two-threads", "one-thread")}
 # Everything else is the default. The growth loads open more connections than a pool has by default, and keep more
 # fetches in flight.
 GROWN = {"pool": {"max_connections_per_origin": 10000, "max_connections": 20000, "max_queue_per_origin": 20000},
@@ -47,7 +49,10 @@ class Servers:
     def __init__(self, bin_folder, peers_folder, run_folder, ca_file, also):
         self.bin, self.peers, self.run = map(pathlib.Path, (bin_folder, peers_folder, run_folder))
         self.ca_file = ca_file
-        self.fetchds = {"fetchd": self.bin / "fetchd", **also}
+        # How each name that is fetchd's is started, but for its config.
+        self.fetchds = {"fetchd": [self.bin / "fetchd"],
+                        **{name: [self.bin / "bench_loops", f"--loop={loop}"] for name, loop in LOOPS.items()},
+                        **{name: [path] for name, path in also.items()}}
 
     def prepare(self, names):
         """The names that can run, after making what they need."""
@@ -92,7 +97,7 @@ class Servers:
     def _needs(self, name):
         base = self._variant(name)[0]
         if base in self.fetchds:
-            return [self.fetchds[base]]
+            return self.fetchds[base][:1]
         return {"cpp_libcurl": [self.bin / "peer_libcurl"], "go_nethttp": [self.peers / "go/peer_go"],
                 "node_undici": [self.peers / "node_undici/node_modules/undici"],
                 "python_aiohttp": [self.peers / "python/peer_pb2_grpc.py"],
@@ -109,7 +114,7 @@ class Servers:
             config.update(GROWN)
         path = self.run / f"{name}.yaml"
         path.write_text(json.dumps(config))  # JSON is YAML.
-        return [self.fetchds[base], f"--config={path}"]
+        return [*self.fetchds[base], f"--config={path}"]
 
     def _peer_command(self, name, port):
         at = f"127.0.0.1:{port}"
