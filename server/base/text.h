@@ -2,6 +2,7 @@
 #pragma once
 
 #include <charconv>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,6 +45,13 @@ std::optional<Unsigned> ParseDecimal(std::string_view text) {
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;
+}
+
+// Holds CR, LF or NUL, with which a part of an HTTP head would end before its end. memchr, unlike find_first_of, looks
+// at many bytes at a time.
+inline bool HasLineEndOrNul(std::string_view text) {
+  const auto has = [text](char c) { return std::memchr(text.data(), c, text.size()) != nullptr; };
+  return !text.empty() && (has('\r') || has('\n') || has('\0'));
 }
 
 // ASCII only, whatever the locale.

@@ -2,9 +2,16 @@
 
 #include <utility>
 
-#include "absl/strings/ascii.h"
+#include "base/text.h"
 
 namespace fetchd::server {
+namespace {
+
+// Room for the head of a common response, taken at once rather than by growing step by step.
+constexpr size_t kFirstFields = 8;
+constexpr size_t kFirstBytes = 256;
+
+}  // namespace
 
 bool IsSecretName(std::string_view name) {
   return name == "authorization" || name == "proxy-authorization" || name == "cookie" || name == "set-cookie" ||
@@ -12,11 +19,11 @@ bool IsSecretName(std::string_view name) {
 }
 
 void Headers::Add(std::string_view name, std::string_view value, bool sensitive) {
+  if (fields_.capacity() == 0) Reserve(kFirstFields, kFirstBytes);
   size_t at = text_.size();
-  text_.reserve(at + name.size() + value.size());
-  for (char c : name) text_.push_back(absl::ascii_tolower(static_cast<unsigned char>(c)));
-  std::string_view lowered(text_.data() + at, name.size());
-  sensitive = sensitive || IsSecretName(lowered);
+  text_.append(name);
+  for (size_t i = at; i < text_.size(); ++i) text_[i] = Lower(text_[i]);
+  sensitive = sensitive || IsSecretName(std::string_view(text_).substr(at));
   text_.append(value);
   fields_.push_back(
       {static_cast<uint32_t>(at), static_cast<uint32_t>(name.size()), static_cast<uint32_t>(value.size()), sensitive});

@@ -55,6 +55,8 @@ class Headers {
   bool empty() const { return fields_.empty(); }
   // Names and values together, without separators.
   size_t bytes() const { return text_.size(); }
+  // All names and values in order, without separators: for checks of every byte at once.
+  std::string_view text() const { return text_; }
   Iterator begin() const { return {this, 0}; }
   Iterator end() const { return {this, fields_.size()}; }
 

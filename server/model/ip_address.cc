@@ -3,11 +3,38 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 #include "base/text.h"
 
 namespace fetchd::server {
+namespace {
+
+// Four decimal parts without leading zeros, as inet_pton takes them; many times faster, and every URL is asked whether
+// its host is such an address.
+std::optional<IpAddress> ParseV4(std::string_view text) {
+  std::array<uint8_t, 4> bytes{};
+  for (size_t part = 0; part < bytes.size(); ++part) {
+    if (part > 0) {
+      if (!text.starts_with('.')) return std::nullopt;
+      text.remove_prefix(1);
+    }
+    unsigned value = 0;
+    size_t digits = 0;
+    for (; digits < text.size() && IsDigit(text[digits]); ++digits) {
+      value = value * 10 + static_cast<unsigned>(text[digits] - '0');
+      if (value > 255 || (digits > 0 && text[0] == '0')) return std::nullopt;
+    }
+    if (digits == 0) return std::nullopt;
+    bytes[part] = static_cast<uint8_t>(value);
+    text.remove_prefix(digits);
+  }
+  if (!text.empty()) return std::nullopt;
+  return IpAddress::V4(bytes);
+}
+
+}  // namespace
 
 IpAddress IpAddress::V4(std::array<uint8_t, 4> bytes) {
   IpAddress address;
@@ -23,21 +50,29 @@ IpAddress IpAddress::V6(std::array<uint8_t, 16> bytes) {
 }
 
 std::optional<IpAddress> IpAddress::Parse(std::string_view text) {
+  if (text.find(':') == text.npos) return ParseV4(text);
   char buffer[INET6_ADDRSTRLEN];
   if (text.size() >= sizeof buffer || text.find('\0') != text.npos) return std::nullopt;
   std::memcpy(buffer, text.data(), text.size());
   buffer[text.size()] = '\0';
   IpAddress address;
-  // inet_pton, unlike inet_aton, takes nothing but four decimal parts without leading zeros.
-  if (inet_pton(AF_INET, buffer, address.bytes_.data()) == 1) return address;
   address.family_ = Family::kV6;
   if (inet_pton(AF_INET6, buffer, address.bytes_.data()) == 1) return address;
   return std::nullopt;
 }
 
 std::string IpAddress::ToString() const {
+  if (is_v4()) {
+    std::string out;
+    for (size_t part = 0; part < 4; ++part) {
+      char digits[3];
+      if (part > 0) out.push_back('.');
+      out.append(digits, std::to_chars(digits, digits + sizeof digits, bytes_[part]).ptr);
+    }
+    return out;
+  }
   char buffer[INET6_ADDRSTRLEN];
-  inet_ntop(is_v4() ? AF_INET : AF_INET6, bytes_.data(), buffer, sizeof buffer);
+  inet_ntop(AF_INET6, bytes_.data(), buffer, sizeof buffer);
   return buffer;
 }
 

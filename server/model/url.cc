@@ -1,6 +1,7 @@
 #include "model/url.h"
 
 #include <algorithm>
+#include <array>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
 #include <charconv>
@@ -19,7 +20,26 @@ std::string_view View(boost::urls::string_view s) { return {s.data(), s.size()};
 
 constexpr uint16_t DefaultPort(Scheme scheme) { return scheme == Scheme::kHttps ? 443 : 80; }
 
-bool IsUnreserved(char c) { return IsAlnum(c) || c == '-' || c == '.' || c == '_' || c == '~'; }
+constexpr bool IsUnreserved(char c) { return IsAlnum(c) || c == '-' || c == '.' || c == '_' || c == '~'; }
+
+// May stand in path or query as it is (RFC 3986 appendix A, pchar and "/?"), percent-encodings aside.
+constexpr std::array<bool, 256> kTargetCharacters = [] {
+  std::array<bool, 256> table{};
+  for (int c = 0; c < 128; ++c) table[static_cast<size_t>(c)] = IsUnreserved(static_cast<char>(c));
+  for (const char c : std::string_view("!$&'()*+,;=:@/?")) table[static_cast<unsigned char>(c)] = true;
+  return table;
+}();
+bool IsTargetCharacter(char c) { return kTargetCharacters[static_cast<unsigned char>(c)]; }
+
+// Stands in a host name that needs no lowering.
+constexpr std::array<bool, 256> kPlainHostCharacters = [] {
+  std::array<bool, 256> table{};
+  for (const char c : std::string_view("abcdefghijklmnopqrstuvwxyz0123456789-_.")) {
+    table[static_cast<unsigned char>(c)] = true;
+  }
+  return table;
+}();
+bool IsPlainHostCharacter(char c) { return kPlainHostCharacters[static_cast<unsigned char>(c)]; }
 
 void AppendEncoded(char c, std::string& out) {
   constexpr char kHex[] = "0123456789ABCDEF";
@@ -49,12 +69,11 @@ absl::Status CheckCharacters(std::string_view text) {
 
 // Path and query with everything encoded that RFC 3986 does not let stand there. What is encoded already stays.
 absl::StatusOr<std::string> EncodeRest(std::string_view rest) {
-  constexpr std::string_view kAllowed = "!$&'()*+,;=:@/?";
   std::string out;
   out.reserve(rest.size());
   for (size_t i = 0; i < rest.size(); ++i) {
     char c = rest[i];
-    if (IsUnreserved(c) || kAllowed.find(c) != kAllowed.npos) {
+    if (IsTargetCharacter(c)) {
       out.push_back(c);
     } else if (c != '%') {
       AppendEncoded(c, out);
@@ -83,15 +102,18 @@ std::string RemoveDotSegments(std::string_view path) {
   return out.empty() ? "/" : out;
 }
 
+constexpr size_t kMaxHostSize = 253;
+constexpr size_t kMaxLabelSize = 63;
+
 // RFC 1123 section 2.1, and underscores, which live hosts have.
 absl::Status CheckHostName(std::string_view host) {
   if (host.ends_with(".")) host.remove_suffix(1);
-  if (host.size() > 253) return InvalidArgumentError("host name is longer than 253 bytes");
+  if (host.size() > kMaxHostSize) return InvalidArgumentError("host name is longer than 253 bytes");
   std::string_view last;
   for (std::string_view label : Split(host, '.')) {
     last = label;
     if (label.empty()) return InvalidArgumentError("host name has an empty label");
-    if (label.size() > 63) return InvalidArgumentError("host name has a label longer than 63 bytes");
+    if (label.size() > kMaxLabelSize) return InvalidArgumentError("host name has a label longer than 63 bytes");
     if (label.front() == '-' || label.back() == '-') {
       return InvalidArgumentError("host name has a label that begins or ends with a hyphen");
     }
@@ -213,6 +235,28 @@ std::pair<std::string_view, std::string_view> SplitQuery(std::string_view target
   return {target.substr(0, mark), target.substr(mark)};
 }
 
+// Whether a host of plain characters is a name for certain: CheckHostName takes it. A last label that begins with a
+// digit is left to that one.
+bool IsPlainHostName(std::string_view host) {
+  size_t label_size = 0;
+  char last = '.';
+  bool begins_with_digit = false;
+  for (const char c : host) {
+    if (c == '.') {
+      if (label_size == 0 || last == '-') return false;
+      label_size = 0;
+    } else if (label_size == 0) {
+      if (c == '-') return false;
+      begins_with_digit = IsDigit(c);
+      label_size = 1;
+    } else if (++label_size > kMaxLabelSize) {
+      return false;
+    }
+    last = c;
+  }
+  return label_size > 0 && last != '-' && !begins_with_digit && host.size() <= kMaxHostSize;
+}
+
 }  // namespace
 
 std::string Origin::ToString() const {
@@ -220,9 +264,53 @@ std::string Origin::ToString() const {
   return host.find(':') == host.npos ? Concat(name, "://", host, ":", port) : Concat(name, "://[", host, "]:", port);
 }
 
+bool Url::ParsePlain(std::string_view text, Url& url) {
+  url.origin_.scheme = text.starts_with(SchemePrefix(Scheme::kHttps)) ? Scheme::kHttps : Scheme::kHttp;
+  const std::string_view prefix = SchemePrefix(url.origin_.scheme);
+  if (!text.starts_with(prefix)) return false;
+
+  std::string_view rest = text.substr(prefix.size());
+  const auto host_end = std::find_if_not(rest.begin(), rest.end(), IsPlainHostCharacter);
+  const std::string_view host = rest.substr(0, static_cast<size_t>(host_end - rest.begin()));
+  rest.remove_prefix(host.size());
+  const std::string_view last_label = host.substr(host.rfind('.') + 1);
+  if (!last_label.empty() && IsDigit(last_label.front())) {
+    // The one form of IPv4 address that is taken is the normal form.
+    url.host_address_ = IpAddress::Parse(host);
+    if (!url.host_address_.has_value()) return false;
+  } else if (!IsPlainHostName(host)) {
+    return false;
+  }
+
+  url.origin_.port = DefaultPort(url.origin_.scheme);
+  if (rest.starts_with(':')) {
+    uint16_t port = 0;
+    const auto [end, error] = std::from_chars(rest.data() + 1, rest.data() + rest.size(), port);
+    // Leading zeros and the default port are not the normal form.
+    if (error != std::errc() || rest[1] == '0' || port == url.origin_.port) return false;
+    url.origin_.port = port;
+    rest.remove_prefix(static_cast<size_t>(end - rest.data()));
+  }
+
+  const size_t target_size = std::max<size_t>(rest.size(), 1);
+  const size_t target_at = text.size() - rest.size();
+  if ((!rest.empty() && rest.front() != '/') || target_at + target_size > kMaxSize) return false;
+  for (size_t i = 0; i < rest.size(); ++i)
+    if (!IsTargetCharacter(rest[i]) && !(rest[i] == '%' && IsEscape(rest, i))) return false;
+  if (rest.substr(0, rest.find('?')).find("/.") != rest.npos) return false;
+
+  url.origin_.host = host;
+  url.text_.reserve(target_at + target_size);
+  url.text_ = text;
+  if (rest.empty()) url.text_.push_back('/');
+  url.target_at_ = target_at;
+  return true;
+}
+
 absl::StatusOr<Url> Url::Parse(std::string_view text) {
   if (text.empty()) return InvalidArgumentError("URL is empty");
   if (text.size() > kMaxSize) return InvalidArgumentError(Concat("URL is longer than ", kMaxSize, " bytes"));
+  if (Url url; ParsePlain(text, url)) return url;
   if (absl::Status status = CheckCharacters(text); !status.ok()) return status;
   text = text.substr(0, text.find('#'));
 
@@ -259,9 +347,8 @@ absl::StatusOr<Url> Url::Parse(std::string_view text) {
   url.origin_.host = std::move(authority->host);
   url.host_address_ = authority->address;
   bool brackets = url.host_address_.has_value() && !url.host_address_->is_v4();
-  url.authority_ = brackets ? Concat("[", url.origin_.host, "]") : url.origin_.host;
-  if (url.origin_.port != DefaultPort(url.origin_.scheme)) url.authority_ += Concat(":", url.origin_.port);
-  url.text_ = Concat(scheme, "://", url.authority_);
+  url.text_ = Concat(SchemePrefix(url.origin_.scheme), brackets ? "[" : "", url.origin_.host, brackets ? "]" : "");
+  if (url.origin_.port != DefaultPort(url.origin_.scheme)) url.text_ += Concat(":", url.origin_.port);
   url.target_at_ = url.text_.size();
   url.text_ += RemoveDotSegments(View(target.encoded_path()));
   if (target.has_query()) url.text_.append("?").append(View(target.encoded_query()));
@@ -324,22 +411,27 @@ absl::StatusOr<Url> Url::WithQueryParam(std::string_view name, std::string_view 
   return Parse(text);
 }
 
-std::string Url::Redacted() const {
+std::string_view Url::Redacted(std::string& scratch) const {
   auto [path, query] = SplitQuery(target());
-  std::string out = Concat(std::string_view(text_).substr(0, target_at_), path);
-  if (query.empty()) return out;
-  out.push_back('?');
-  if (query.size() == 1) return out;
+  if (query.size() <= 1) return text_;
+  // Up to the question mark, then piece by piece.
+  scratch.assign(text_, 0, target_at_ + path.size() + 1);
   bool first = true;
   for (std::string_view piece : Split(query.substr(1), '&')) {
-    if (!first) out.push_back('&');
+    if (!first) scratch.push_back('&');
     first = false;
     size_t equals = piece.find('=');
     // A piece without a name might be a secret all by itself.
-    if (equals != piece.npos) out += piece.substr(0, equals + 1);
-    if (!piece.empty()) out.push_back('*');
+    if (equals != piece.npos) scratch += piece.substr(0, equals + 1);
+    if (!piece.empty()) scratch.push_back('*');
   }
-  return out;
+  return scratch;
+}
+
+std::string Url::Redacted() const {
+  std::string scratch;
+  std::string_view redacted = Redacted(scratch);
+  return scratch.empty() ? std::string(redacted) : scratch;
 }
 
 }  // namespace fetchd::server

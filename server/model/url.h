@@ -12,6 +12,9 @@
 
 namespace fetchd::server {
 
+// What a URL of that scheme begins with.
+constexpr std::string_view SchemePrefix(Scheme scheme) { return scheme == Scheme::kHttps ? "https://" : "http://"; }
+
 // An absolute http or https URL (RFC 3986; path and query by Boost.URL), normalised. An immutable value.
 class Url {
  public:
@@ -44,19 +47,28 @@ class Url {
   // The request target in origin-form, "/path?query"; never empty.
   std::string_view target() const { return std::string_view(text_).substr(target_at_); }
   // The Host header: host, in brackets if IPv6, and the port unless it is the scheme's default.
-  const std::string& authority() const { return authority_; }
+  std::string_view authority() const {
+    const size_t at = SchemePrefix(scheme()).size();
+    return std::string_view(text_).substr(at, target_at_ - at);
+  }
   // The whole URL, normalised.
   const std::string& text() const { return text_; }
   // For logs and messages: query values replaced by "*", as in "https://h/p?token=*&page=*".
   std::string Redacted() const;
+  // The same without a copy if there is nothing to hide: a view of this URL, or of `scratch`, which is overwritten.
+  std::string_view Redacted(std::string& scratch) const;
 
   bool operator==(const Url& other) const { return text_ == other.text_; }
 
  private:
+  // Parses a URL that is normalised already, as most are, save for an empty path: lower-case scheme and host, no
+  // default port, no dot segments, no fragment, nothing to encode. False, with `url` in any state, if `text` is
+  // anything else, be it malformed or not.
+  static bool ParsePlain(std::string_view text, Url& url);
+
   Origin origin_;
   std::optional<IpAddress> host_address_;
   std::string text_;
-  std::string authority_;
   size_t target_at_ = 0;
 };
 

@@ -1,5 +1,9 @@
 #include "model/ip_address.h"
 
+#include <arpa/inet.h>
+
+#include <random>
+
 #include "gtest/gtest.h"
 
 namespace fetchd::server {
@@ -33,6 +37,33 @@ TEST(IpAddress, RefusesEveryOtherSpelling) {
   }
   EXPECT_EQ(IpAddress::Parse(std::string_view("1.2.3.4\0", 8)), std::nullopt);
   EXPECT_EQ(IpAddress::Parse(std::string(100, '1')), std::nullopt);
+}
+
+// IPv4 is read and printed by our own code, for speed.
+TEST(IpAddress, AgreesWithTheSystemOnIpv4) {
+  std::mt19937 random(1);
+  const auto number = [&random](int n) { return static_cast<size_t>(random() % static_cast<unsigned>(n)); };
+  const std::string_view parts[] = {"0",   "1",   "9",   "10",  "99",  "100",  "199", "200", "249", "250",
+                                    "255", "256", "260", "300", "999", "1000", "00",  "01",  "001", "4294967296",
+                                    "",    ".",   " ",   "-1",  "+1",  "0x1",  "a",   "1e"};
+  int accepted = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    std::string text;
+    const size_t count = number(8) == 0 ? number(7) : 4;
+    for (size_t part = 0; part < count; ++part) {
+      if (part > 0) text += '.';
+      text += parts[number(2) == 0 ? number(11) : number(std::size(parts))];
+    }
+    std::array<uint8_t, 4> bytes{};
+    const bool valid = inet_pton(AF_INET, text.c_str(), bytes.data()) == 1;
+    const auto address = IpAddress::Parse(text);
+    ASSERT_EQ(address.has_value(), valid) << text;
+    if (!valid) continue;
+    ++accepted;
+    EXPECT_EQ(*address, IpAddress::V4(bytes)) << text;
+    EXPECT_EQ(address->ToString(), text);
+  }
+  EXPECT_GT(accepted, 500);
 }
 
 TEST(Cidr, ContainsItsBlockOnly) {

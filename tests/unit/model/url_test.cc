@@ -1,6 +1,8 @@
 #include "model/url.h"
 
+#include <random>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -165,6 +167,189 @@ TEST(Url, RefusesWhatIsTooLong) {
   EXPECT_THAT(Parsed("http://h/" + std::string(Url::kMaxSize / 2, '|')), HasSubstr("longer"));
 }
 
+// A URL that is normal already is parsed on a short way. A scheme in capitals always takes the long way, and what comes
+// of it must be the same in every part.
+void ExpectBothWaysAgree(const std::string& scheme, const std::string& rest, int& accepted) {
+  const auto plain = Url::Parse(scheme + rest);
+  const auto thorough = Url::Parse((scheme == "http" ? "HTTP" : "HTTPS") + rest);
+  SCOPED_TRACE(scheme + rest);
+  ASSERT_EQ(plain.status(), thorough.status());
+  if (!plain.ok()) return;
+  ++accepted;
+  EXPECT_EQ(plain->text(), thorough->text());
+  EXPECT_EQ(plain->origin(), thorough->origin());
+  EXPECT_EQ(plain->host_address(), thorough->host_address());
+  EXPECT_EQ(plain->target(), thorough->target());
+  EXPECT_EQ(plain->authority(), thorough->authority());
+  EXPECT_EQ(plain->Redacted(), thorough->Redacted());
+  // What is normal stays as it is.
+  EXPECT_EQ(Parsed(plain->text()), plain->text());
+}
+
+TEST(Url, TheShortWayAndTheLongWayAgree) {
+  const std::string label(63, 'a');
+  const std::string name253 = label + "." + label + "." + label + "." + std::string(61, 'b');
+  const std::vector<std::string> hosts = {"h",
+                                          "example.com",
+                                          "api-1.example.com",
+                                          "ex_ample.com",
+                                          "localhost",
+                                          "a.b.c",
+                                          "1.example",
+                                          "a1.b2",
+                                          "web-1",
+                                          "a.1b",
+                                          "a.0x1",
+                                          "a.0xg",
+                                          "a.0x",
+                                          "0x7f.1",
+                                          "a.1",
+                                          "1",
+                                          "127.1",
+                                          "127.0.0.1",
+                                          "10.0.0.1.nip.example",
+                                          "010.0.0.1",
+                                          "256.1.1.1",
+                                          "1.2.3.4.5",
+                                          "1.2.3.4.",
+                                          "255.255.255.255",
+                                          "example.com.",
+                                          "Example.COM",
+                                          "xn--bcher-kva.example",
+                                          "",
+                                          ".",
+                                          "..",
+                                          "a..b",
+                                          ".a",
+                                          "a.",
+                                          "-a",
+                                          "a-",
+                                          "a-.b",
+                                          "a.-b",
+                                          "_a",
+                                          "a!b",
+                                          "a%41",
+                                          "u@h",
+                                          "u:p@h",
+                                          "h\\",
+                                          "a b",
+                                          "[::1]",
+                                          "[2001:DB8::1]",
+                                          "[::ffff:1.2.3.4]",
+                                          "[fe80::1%25e]",
+                                          "[127.0.0.1]",
+                                          "[::1",
+                                          "::1",
+                                          "[]",
+                                          "h\xc3\xa4",
+                                          label,
+                                          label + "a",
+                                          label + ".b",
+                                          name253,
+                                          name253 + "b",
+                                          "h#x",
+                                          "h?x"};
+  const std::vector<std::string> ports = {"",       ":",      ":80", ":443",   ":8080", ":1",
+                                          ":65535", ":65536", ":0",  ":00",    ":080",  ":99999999999999999999",
+                                          ":-1",    ":+1",    ":8a", ":80:80", ":80@h", ": 80"};
+  const std::vector<std::string> targets = {"",
+                                            "/",
+                                            "/a",
+                                            "?",
+                                            "?a=1",
+                                            "/?",
+                                            "/a?b=c&d=%20",
+                                            "/a/./b",
+                                            "/a/../b",
+                                            "/.",
+                                            "/..",
+                                            "/.a",
+                                            "/a.",
+                                            "/..a/",
+                                            "/a?/../b",
+                                            "/a?b/./c",
+                                            "//",
+                                            "//x",
+                                            "/a//b",
+                                            "/%2e%2E/",
+                                            "/%",
+                                            "/%4",
+                                            "/%4g",
+                                            "/?%zz",
+                                            "/%41",
+                                            "/a|b",
+                                            "/{}",
+                                            "/[x]",
+                                            "/a#f",
+                                            "#f",
+                                            "/a?b#c?d",
+                                            "/#/..",
+                                            "/a b",
+                                            "/\t",
+                                            "/\n",
+                                            "/\r\n",
+                                            std::string("/\0", 2),
+                                            "/\x7f",
+                                            "/\xc3\xa4",
+                                            "/\\",
+                                            "/\"",
+                                            "/<>",
+                                            "/^`",
+                                            "/~!$&'()*+,;=:@-._",
+                                            "/a?b?c",
+                                            "\\a",
+                                            ";a",
+                                            "/" + std::string(8160, 'p'),
+                                            "/" + std::string(8177, 'p'),
+                                            "/" + std::string(8178, 'p'),
+                                            "/" + std::string(8190, 'p'),
+                                            "/" + std::string(4000, '|')};
+  int accepted = 0, tried = 0;
+  for (const std::string scheme : {"http", "https"}) {
+    for (const std::string& host : hosts) {
+      for (const std::string& port : ports) ExpectBothWaysAgree(scheme, "://" + host + port, accepted), ++tried;
+      for (const std::string& target : targets) ExpectBothWaysAgree(scheme, "://" + host + target, accepted), ++tried;
+    }
+    for (const std::string& port : ports)
+      for (const std::string& target : targets) ExpectBothWaysAgree(scheme, "://h" + port + target, accepted), ++tried;
+    for (const std::string after : {"", ":", ":/", ":h", ":/h/", ":///h", ":// h", "s://h/", "//h/", ":\\\\h\\"})
+      ExpectBothWaysAgree(scheme, after, accepted), ++tried;
+  }
+  EXPECT_GT(accepted, tried / 5);
+  EXPECT_LT(accepted, tried);
+}
+
+// Damage at random places of URLs that are well-formed: any byte anywhere.
+TEST(Url, TheShortWayAndTheLongWayAgreeOnDamagedUrls) {
+  const std::string_view pieces = "abz09.-_:/?#[]@%2e%41|\\ \"<>{}^`~!$&'()*+,;=AZ\t\r\n\x7f\x80\xff";
+  const std::string seeds[] = {"://api.example.com/v1/things?page=2&per_page=100", "://127.0.0.1:8080/0",
+                               "://a-b.c_d.e1:81/x/y.z/%2F?q=%20&r", "://[2001:db8::1]:8443/"};
+  std::mt19937 random(7);
+  const auto number = [&random](size_t n) { return static_cast<size_t>(random()) % n; };
+  int accepted = 0;
+  for (int i = 0; i < 10'000; ++i) {
+    std::string rest = seeds[number(std::size(seeds))];
+    for (size_t damage = 1 + number(3); damage > 0; --damage) {
+      const size_t at = number(rest.size());
+      const char c = number(16) == 0 ? static_cast<char>(number(256)) : pieces[number(pieces.size())];
+      switch (number(3)) {
+        case 0:
+          rest[at] = c;
+          break;
+        case 1:
+          rest.insert(at, 1, c);
+          break;
+        default:
+          rest.erase(at, 1);
+      }
+    }
+    ExpectBothWaysAgree(number(2) == 0 ? "http" : "https", rest, accepted);
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(accepted, 1000);
+  EXPECT_LT(accepted, 9000);
+}
+
 TEST(Url, OtherSchemesAreForbiddenRatherThanMalformed) {
   for (const char* text : {"ftp://h/", "file:///etc/passwd", "gopher://h/", "javascript:alert(1)", "mailto:a@b"}) {
     EXPECT_EQ(Url::Parse(text).status().code(), absl::StatusCode::kPermissionDenied) << text;
@@ -250,6 +435,14 @@ TEST(Url, RedactedHidesEveryQueryValue) {
   EXPECT_EQ(Url::Parse("https://h/p")->Redacted(), "https://h/p");
   EXPECT_EQ(Url::Parse("https://h/p?")->Redacted(), "https://h/p?");
   EXPECT_EQ(Url::Parse("https://h/p?a==b=c")->Redacted(), "https://h/p?a=*");
+}
+
+TEST(Url, RedactedCopiesOnlyToHideSomething) {
+  std::string scratch = "used before";
+  const Url plain = *Url::Parse("https://h/p?");
+  EXPECT_EQ(plain.Redacted(scratch).data(), plain.text().data());
+  const Url secret = *Url::Parse("https://h/p?token=s3cret");
+  EXPECT_EQ(secret.Redacted(scratch), "https://h/p?token=*");
 }
 
 }  // namespace
