@@ -56,7 +56,8 @@ void AppendLine(std::string& out, const AccessLogOptions& options, WallTime now,
 // Standard mutexes here, not Abseil's: Debian's is not instrumented, and TSan must see them.
 struct AccessLog::Buffer {
   std::mutex mutex;
-  std::string lines;  // guarded by mutex
+  std::string lines;    // guarded by mutex
+  std::string writing;  // guarded by State::sink_mutex; swapped with `lines`, so that both keep their memory
 };
 
 struct AccessLog::State {
@@ -122,16 +123,15 @@ void AccessLog::OnFetch(const FetchRecord& record) {
     case AccessLogOptions::Which::kAll:
       break;
   }
-  thread_local std::string line;
-  line.clear();
-  AppendLine(line, state_->options, state_->clock.WallNow(), record);
+  const WallTime now = state_->clock.WallNow();
   Buffer& buffer = BufferOfThisThread();
   const std::lock_guard lock(buffer.mutex);
-  if (buffer.lines.size() + line.size() > state_->options.max_waiting_bytes) {
+  const size_t before = buffer.lines.size();
+  AppendLine(buffer.lines, state_->options, now, record);
+  if (buffer.lines.size() > state_->options.max_waiting_bytes) {
+    buffer.lines.resize(before);
     state_->dropped.fetch_add(1, std::memory_order_relaxed);
-    return;
   }
-  buffer.lines += line;
 }
 
 void AccessLog::Flush() {
@@ -141,14 +141,13 @@ void AccessLog::Flush() {
     const std::lock_guard lock(state_->buffers_mutex);
     for (const auto& buffer : state_->buffers) buffers.push_back(buffer.get());
   }
-  std::string lines;
   for (Buffer* buffer : buffers) {
-    lines.clear();
+    buffer->writing.clear();
     {
       const std::lock_guard lock(buffer->mutex);
-      lines.swap(buffer->lines);
+      buffer->writing.swap(buffer->lines);
     }
-    if (!lines.empty()) state_->sink(lines);
+    if (!buffer->writing.empty()) state_->sink(buffer->writing);
   }
 }
 

@@ -1,63 +1,34 @@
 #include "telemetry/log_line.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
-#include <cstdio>
+#include <cstring>
 #include <ctime>
 
 namespace fetchd::server {
 namespace {
 
-// Appends "2024-05-01T12:34:56.789Z". The part up to the second is kept per thread: it changes seldom.
-void AppendTime(std::string& out, WallTime now) {
-  const auto since_epoch = now.time_since_epoch();
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(since_epoch);
-  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch - seconds).count();
-  thread_local std::time_t known_second = -1;
-  thread_local char text[40];
-  const std::time_t second = seconds.count();
-  if (second != known_second) {
-    std::tm utc{};
-    gmtime_r(&second, &utc);
-    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-    known_second = second;
-  }
-  out += text;
-  const char fraction[] = {'.', static_cast<char>('0' + millis / 100), static_cast<char>('0' + millis / 10 % 10),
-                           static_cast<char>('0' + millis % 10), 'Z'};
-  out.append(fraction, sizeof fraction);
-}
+// Taken at the start of a line; most lines of the access log fit.
+constexpr size_t kFirstRoom = 384;
+constexpr size_t kMaxNumberSize = 20;
+// \u00XX
+constexpr size_t kMaxEscapeSize = 6;
 
-void AppendNumber(std::string& out, int64_t n) {
-  char digits[24];
-  const auto end = std::to_chars(digits, digits + sizeof digits, n).ptr;
-  out.append(digits, end);
-}
+// What a character asks of the value it is in.
+enum : uint8_t { kQuotes = 1, kEscape = 2 };
+constexpr std::array<uint8_t, 256> kAsks = [] {
+  std::array<uint8_t, 256> table{};
+  for (size_t c = 0; c < table.size(); ++c) table[c] = c < ' ' || c >= 0x7f || c == '"' || c == '\\' ? kEscape : 0;
+  table[' '] = kQuotes;
+  table['='] = kQuotes;
+  return table;
+}();
 
-bool IsPlain(char c) { return c > ' ' && c < 0x7f && c != '"' && c != '\\'; }
-
-void AppendQuoted(std::string& out, std::string_view value) {
-  constexpr char kHex[] = "0123456789abcdef";
-  out += '"';
-  for (const char c : value) {
-    if (IsPlain(c) || c == ' ') {
-      out += c;
-    } else if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else {
-      const auto byte = static_cast<unsigned char>(c);
-      out += "\\u00";
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
-    }
-  }
-  out += '"';
-}
-
-// logfmt needs no quotes around a value that has neither blanks nor "=" and is not empty.
-bool IsBare(std::string_view value) {
-  return !value.empty() && std::all_of(value.begin(), value.end(), [](char c) { return IsPlain(c) && c != '='; });
+unsigned AskedBy(std::string_view value) {
+  unsigned asked = 0;
+  for (const char c : value) asked |= kAsks[static_cast<unsigned char>(c)];
+  return asked;
 }
 
 }  // namespace
@@ -78,49 +49,123 @@ std::string_view ToString(LogLevel level) {
 
 LogLine::LogLine(std::string& out, LogFormat format, WallTime now, LogLevel level, std::string_view message)
     : out_(out), format_(format) {
-  if (format_ == LogFormat::kJson) out_ += '{';
-  Key({}, "time");
-  if (format_ == LogFormat::kJson) out_ += '"';
-  AppendTime(out_, now);
-  if (format_ == LogFormat::kJson) out_ += '"';
+  const size_t start = out_.size();
+  out_.resize(start + kFirstRoom);
+  at_ = out_.data() + start;
+  end_ = out_.data() + out_.size();
+  const bool json = format_ == LogFormat::kJson;
+  Put(json ? "{\"time\":\"" : "time=");
+  PutTime(now);
+  if (json) Put('"');
   Add("level", ToString(level));
   Add("msg", message);
 }
 
-void LogLine::Key(std::string_view prefix, std::string_view key) {
-  const bool json = format_ == LogFormat::kJson;
-  if (!first_) out_ += json ? ',' : ' ';
-  first_ = false;
-  if (json) out_ += '"';
-  out_ += prefix;
-  out_ += key;
-  out_ += json ? "\":" : "=";
+void LogLine::MakeRoom(size_t bytes) {
+  if (static_cast<size_t>(end_ - at_) >= bytes) return;
+  const auto used = static_cast<size_t>(at_ - out_.data());
+  out_.resize(used + bytes + kFirstRoom);
+  at_ = out_.data() + used;
+  end_ = out_.data() + out_.size();
 }
 
-void LogLine::Add(std::string_view key, std::string_view value, std::string_view prefix) {
-  Key(prefix, key);
-  if (format_ == LogFormat::kLogfmt && IsBare(value)) {
-    out_ += value;
-  } else {
-    AppendQuoted(out_, value);
+void LogLine::Put(std::string_view text) {
+  std::memcpy(at_, text.data(), text.size());
+  at_ += text.size();
+}
+
+void LogLine::PutNumber(int64_t n) { at_ = std::to_chars(at_, at_ + kMaxNumberSize, n).ptr; }
+
+void LogLine::PutEscaped(std::string_view value) {
+  constexpr char kHex[] = "0123456789abcdef";
+  for (const char c : value) {
+    if (c == '"' || c == '\\') {
+      Put('\\');
+      Put(c);
+    } else if ((kAsks[static_cast<unsigned char>(c)] & kEscape) == 0) {
+      Put(c);
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      Put("\\u00");
+      Put(kHex[byte >> 4]);
+      Put(kHex[byte & 15]);
+    }
   }
 }
 
+void LogLine::PutMillis(int64_t thousandths) {
+  const char fraction[] = {'.', static_cast<char>('0' + thousandths / 100),
+                           static_cast<char>('0' + thousandths / 10 % 10), static_cast<char>('0' + thousandths % 10)};
+  Put({fraction, sizeof fraction});
+}
+
+// "2024-05-01T12:34:56.789Z". The part up to the second is kept per thread: it changes seldom.
+void LogLine::PutTime(WallTime now) {
+  constexpr size_t kSecondsSize = std::string_view("2024-05-01T12:34:56").size();
+  const auto since_epoch = now.time_since_epoch();
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(since_epoch);
+  thread_local std::time_t known_second = -1;
+  thread_local char text[40];
+  const std::time_t second = seconds.count();
+  if (second != known_second) {
+    std::tm utc{};
+    gmtime_r(&second, &utc);
+    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+    known_second = second;
+  }
+  Put({text, kSecondsSize});
+  PutMillis(std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch - seconds).count());
+  Put('Z');
+}
+
+void LogLine::Key(std::string_view prefix, std::string_view key, size_t value_size) {
+  // Beside key and value: a separator, quotes around both, and what is between them.
+  MakeRoom(prefix.size() + key.size() + value_size + 8);
+  const bool json = format_ == LogFormat::kJson;
+  Put(json ? ',' : ' ');
+  if (json) Put('"');
+  if (!prefix.empty()) Put(prefix);
+  Put(key);
+  if (json)
+    Put("\":");
+  else
+    Put('=');
+}
+
+void LogLine::Add(std::string_view key, std::string_view value, std::string_view prefix) {
+  const unsigned asked = AskedBy(value);
+  if ((asked & kEscape) != 0) {
+    Key(prefix, key, value.size() * kMaxEscapeSize);
+    Put('"');
+    PutEscaped(value);
+    Put('"');
+    return;
+  }
+  Key(prefix, key, value.size());
+  // logfmt needs no quotes around a value that has neither blanks nor "=" and is not empty.
+  const bool quotes = asked != 0 || value.empty() || format_ == LogFormat::kJson;
+  if (quotes) Put('"');
+  Put(value);
+  if (quotes) Put('"');
+}
+
 void LogLine::Add(std::string_view key, int64_t value) {
-  Key({}, key);
-  AppendNumber(out_, value);
+  Key({}, key, kMaxNumberSize);
+  PutNumber(value);
 }
 
 void LogLine::AddMillis(std::string_view key, Duration value) {
-  Key({}, key);
+  Key({}, key, kMaxNumberSize);
   const int64_t micros = std::max<int64_t>(0, std::chrono::duration_cast<std::chrono::microseconds>(value).count());
-  AppendNumber(out_, micros / 1000);
-  const int64_t rest = micros % 1000;
-  const char fraction[] = {'.', static_cast<char>('0' + rest / 100), static_cast<char>('0' + rest / 10 % 10),
-                           static_cast<char>('0' + rest % 10)};
-  out_.append(fraction, sizeof fraction);
+  PutNumber(micros / 1000);
+  PutMillis(micros % 1000);
 }
 
-void LogLine::End() { out_ += format_ == LogFormat::kJson ? "}\n" : "\n"; }
+void LogLine::End() {
+  MakeRoom(2);
+  if (format_ == LogFormat::kJson) Put('}');
+  Put('\n');
+  out_.resize(static_cast<size_t>(at_ - out_.data()));
+}
 
 }  // namespace fetchd::server

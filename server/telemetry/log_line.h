@@ -17,7 +17,8 @@ std::string_view ToString(LogLevel level);
 // kLogfmt: key=value pairs, values quoted where needed. kJson: one object.
 enum class LogFormat { kLogfmt, kJson };
 
-// Writes one line, field by field, to the end of a string that it does not own. The line cannot be broken by what is in
+// Writes one line, field by field, to the end of a string that it does not own. The string holds room after the line
+// until End(), and nothing else may touch it in between. The line cannot be broken by what is in
 // it: quotes, backslashes and control characters are escaped as in JSON (RFC 8259), and bytes that are not ASCII as
 // \u00XX, so that any bytes make valid JSON.
 class LogLine {
@@ -34,11 +35,21 @@ class LogLine {
   void End();
 
  private:
-  void Key(std::string_view prefix, std::string_view key);
+  // Makes room for a field, with a value of at most `value_size` bytes beside its quotes, and writes its key.
+  void Key(std::string_view prefix, std::string_view key, size_t value_size);
+  void MakeRoom(size_t bytes);
+  void Put(char c) { *at_++ = c; }
+  void Put(std::string_view text);
+  void PutNumber(int64_t n);
+  void PutEscaped(std::string_view value);
+  void PutMillis(int64_t thousandths);
+  void PutTime(WallTime now);
 
   std::string& out_;
   const LogFormat format_;
-  bool first_ = true;
+  // Where to write next, and where the room ends; both in `out_`.
+  char* at_;
+  char* end_;
 };
 
 }  // namespace fetchd::server

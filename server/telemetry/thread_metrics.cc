@@ -5,6 +5,12 @@
 namespace fetchd::server {
 namespace {
 
+constexpr auto kBoundNanos = [] {
+  std::array<int64_t, DurationHistogram::kBounds.size()> nanos{};
+  for (size_t i = 0; i < nanos.size(); ++i) nanos[i] = static_cast<int64_t>(DurationHistogram::kBounds[i] * 1e9 + 0.5);
+  return nanos;
+}();
+
 size_t OutcomeClass(const std::optional<FailureCode>& failure, int status) {
   if (failure.has_value() || status < 100 || status > 599) return 0;
   return static_cast<size_t>(status / 100);
@@ -13,8 +19,9 @@ size_t OutcomeClass(const std::optional<FailureCode>& failure, int status) {
 }  // namespace
 
 void DurationHistogram::Observe(Duration d) {
-  const auto bound = std::lower_bound(kBounds.begin(), kBounds.end(), ToSeconds(d));
-  buckets_[static_cast<size_t>(bound - kBounds.begin())].Add(1);
+  // Most phases end at the first bounds.
+  const auto bound = std::find_if(kBoundNanos.begin(), kBoundNanos.end(), [d](int64_t n) { return d.count() <= n; });
+  buckets_[static_cast<size_t>(bound - kBoundNanos.begin())].Add(1);
   sum_ns_.Add(d.count());
 }
 

@@ -46,6 +46,43 @@ TEST(LogLine, NoValueCanBreakTheLine) {
   }
 }
 
+TEST(LogLine, KeepsWhatStandsBeforeItAndGrowsForLongFields) {
+  const std::string plain(5000, 'p'), escaped(3000, '\n'), key(700, 'k');
+  std::string escapes;
+  for (size_t i = 0; i < escaped.size(); ++i) escapes += "\\u000a";
+  const std::string before = "a line of before\n";
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    std::string out = before;
+    LogLine line(out, LogFormat::kJson, kNow, LogLevel::kInfo, "m");
+    line.Add("plain", plain);
+    line.Add("escaped", escaped);
+    line.Add(key, INT64_MIN);
+    line.AddMillis(key, Duration::max());
+    line.Add("x", "v", key);
+    line.End();
+    EXPECT_EQ(out, before + "{\"time\":\"2024-05-01T12:34:56.007Z\",\"level\":\"info\",\"msg\":\"m\",\"plain\":\"" +
+                       plain + "\",\"escaped\":\"" + escapes + "\",\"" + key + "\":-9223372036854775808,\"" + key +
+                       "\":9223372036854.775,\"" + key + "x\":\"v\"}\n");
+  }
+}
+
+TEST(LogLine, EachByteIsQuotedAndEscapedAsItNeeds) {
+  for (int c = 0; c < 256; ++c) {
+    const std::string value(1, static_cast<char>(c));
+    std::string out;
+    LogLine line(out, LogFormat::kLogfmt, kNow, LogLevel::kInfo, "m");
+    line.Add("v", value);
+    line.End();
+    char escape[8];
+    std::snprintf(escape, sizeof escape, "\\u%04x", static_cast<unsigned>(c));
+    std::string expected = value;
+    if (c < ' ' || c > '~') expected = "\"" + std::string(escape) + "\"";
+    if (c == ' ' || c == '=') expected = "\"" + value + "\"";
+    if (c == '"' || c == '\\') expected = "\"\\" + value + "\"";
+    EXPECT_EQ(out, "time=2024-05-01T12:34:56.007Z level=info msg=m v=" + expected + "\n");
+  }
+}
+
 TEST(Log, WritesFieldsAndLeavesOutLowerLevels) {
   std::string written;
   Log log({.level = LogLevel::kWarning, .format = LogFormat::kLogfmt}, SystemClock(),
