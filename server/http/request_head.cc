@@ -1,10 +1,22 @@
 #include "http/request_head.h"
 
-#include <algorithm>
+#include <charconv>
+#include <cstring>
 
-#include "absl/strings/str_cat.h"
+#include "base/text.h"
 
 namespace fetchd::server {
+namespace {
+
+constexpr std::string_view kUserAgentLine = "user-agent: fetchd/0.1\r\n";
+constexpr std::string_view kAcceptLine = "accept: */*\r\n";
+constexpr std::string_view kChunkedLine = "transfer-encoding: chunked\r\n";
+// "content-length: ", 20 digits, line end.
+constexpr size_t kMaxLengthLine = 40;
+// All that AppendRequestHead adds to what varies, but for the ": " and line end of each field.
+constexpr size_t kMaxFixedBytes = 32 + kUserAgentLine.size() + kAcceptLine.size() + kMaxLengthLine;
+
+}  // namespace
 
 RequestFraming RequestFraming::OfBody(const FetchSpec& spec) {
   bool expected = spec.method == "POST" || spec.method == "PUT" || spec.method == "PATCH";
@@ -18,39 +30,47 @@ RequestFraming RequestFraming::OfStream(std::optional<uint64_t> length) {
 }
 
 bool AppendRequestHead(const FetchSpec& spec, RequestFraming framing, std::string& out) {
+  // Everything that is not a literal below, each block of bytes in one go.
+  if (HasLineEndOrNul(spec.method) || HasLineEndOrNul(spec.url.text()) || HasLineEndOrNul(spec.headers.text())) {
+    return false;
+  }
+  const std::string_view target = spec.url.target(), authority = spec.url.authority();
   const size_t start = out.size();
-  out.reserve(start + spec.method.size() + spec.url.target().size() + spec.url.authority().size() +
-              spec.headers.bytes() + spec.headers.size() * 4 + 128);
-  out.append(spec.method).append(" ").append(spec.url.target());
-  out.append(" HTTP/1.1\r\nhost: ").append(spec.url.authority()).append("\r\n");
-  ptrdiff_t lines = 2;
+  out.resize(start + spec.method.size() + target.size() + authority.size() + spec.headers.bytes() +
+             spec.headers.size() * 4 + kMaxFixedBytes);
+  // Written in place: the string has its greatest possible size and is cut at the end.
+  char* at = out.data() + start;
+  const auto put = [&at](std::string_view text) {
+    std::memcpy(at, text.data(), text.size());
+    at += text.size();
+  };
+  put(spec.method);
+  put(" ");
+  put(target);
+  put(" HTTP/1.1\r\nhost: ");
+  put(authority);
+  put("\r\n");
   bool user_agent = false, accept = false;
   for (HeaderView field : spec.headers) {
-    out.append(field.name).append(": ").append(field.value).append("\r\n");
-    ++lines;
+    put(field.name);
+    put(": ");
+    put(field.value);
+    put("\r\n");
     user_agent = user_agent || field.name == "user-agent";
     accept = accept || field.name == "accept";
   }
-  if (!user_agent) {
-    out.append("user-agent: fetchd/0.1\r\n");
-    ++lines;
-  }
-  if (!accept) {
-    out.append("accept: */*\r\n");
-    ++lines;
-  }
+  if (!user_agent) put(kUserAgentLine);
+  if (!accept) put(kAcceptLine);
   if (framing.kind == RequestFraming::Kind::kLength) {
-    absl::StrAppend(&out, "content-length: ", framing.length, "\r\n");
-    ++lines;
+    put("content-length: ");
+    at = std::to_chars(at, out.data() + out.size(), framing.length).ptr;
+    put("\r\n");
   } else if (framing.kind == RequestFraming::Kind::kChunked) {
-    out.append("transfer-encoding: chunked\r\n");
-    ++lines;
+    put(kChunkedLine);
   }
-  out.append("\r\n");
-  ++lines;
-  auto from = out.begin() + static_cast<ptrdiff_t>(start);
-  return std::count(from, out.end(), '\n') == lines && std::count(from, out.end(), '\r') == lines &&
-         std::count(from, out.end(), '\0') == 0;
+  put("\r\n");
+  out.resize(static_cast<size_t>(at - out.data()));
+  return true;
 }
 
 }  // namespace fetchd::server

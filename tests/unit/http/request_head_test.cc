@@ -55,6 +55,20 @@ TEST(RequestHead, StreamsSayLengthOrChunked) {
   EXPECT_EQ(chunked.find("content-length"), std::string::npos);
 }
 
+TEST(RequestHead, IsAppendedWholeWhateverItsSize) {
+  FetchSpec spec = Spec("POST", "http://example.com/");
+  std::string lines;
+  for (int i = 0; i < 100; ++i) {
+    const std::string value(static_cast<size_t>(i) * 7, 'v');
+    spec.headers.Add("x-" + std::to_string(i), value);
+    lines += "x-" + std::to_string(i) + ": " + value + "\r\n";
+  }
+  std::string out = "before";
+  ASSERT_TRUE(AppendRequestHead(spec, RequestFraming::OfStream(UINT64_MAX), out));
+  EXPECT_EQ(out, "beforePOST / HTTP/1.1\r\nhost: example.com\r\n" + lines +
+                     "user-agent: fetchd/0.1\r\naccept: */*\r\ncontent-length: 18446744073709551615\r\n\r\n");
+}
+
 TEST(RequestHead, NothingCanAddALine) {
   for (std::string_view bad : {"a\r\nx: y", "a\nb", "a\rb", "\r\n", "\n"}) {
     std::string out;
