@@ -2,6 +2,7 @@
 
 #include <boost/asio/post.hpp>
 #include <utility>
+#include <vector>
 
 namespace fetchd::server {
 namespace {
@@ -9,9 +10,34 @@ namespace {
 // Items begun in one round, so that a large batch does not hold up the other calls of the loop.
 constexpr size_t kBeginAtOnce = 64;
 
-size_t SizeOf(const BatchItemResult& result) { return result.fetched ? result.fetched->ReplySize() : 128; }
-
 }  // namespace
+
+// The fetch of one item. In the list of those that run from when it is made until it is collected.
+class BatchFetch::Item final : public CollectingCall {
+ public:
+  Item(BatchFetch& batch, size_t index)
+      : CollectingCall(batch.home_), batch_(batch), index_(index), next_(batch.running_), link_(&batch.running_) {
+    if (next_ != nullptr) next_->link_ = &next_;
+    batch.running_ = this;
+    ++batch.running_count_;
+  }
+  size_t index() const { return index_; }
+  Item* next() const { return next_; }
+  void Unlink() {
+    *link_ = next_;
+    if (next_ != nullptr) next_->link_ = link_;
+    --batch_.running_count_;
+  }
+
+ private:
+  // The batch lives: OnEnd, until which the RPC keeps it, comes only when nothing runs.
+  void OnCollected(Collected& collected) override { batch_.OnCollected(*this, collected); }
+
+  BatchFetch& batch_;
+  const size_t index_;
+  Item* next_;
+  Item** link_;
+};
 
 BatchFetch::BatchFetch(BatchSpec spec, BatchSource& source, FetchStarter& starter, const Clock& clock, Executor home,
                        BatchReceiver& receiver)
@@ -46,8 +72,8 @@ void BatchFetch::Run() {
     BeginItems();
     Flush();
   }
-  const bool over = cancelled_ || (sent_ == spec_.items && caller_ready_);
-  if (!over || !running_.empty()) return;
+  const bool over = cancelled_ || (all_reported() && caller_ready_ && receiver_.unsent_bytes() == 0);
+  if (!over || running_ != nullptr) return;
   ended_ = true;
   receiver_.OnEnd(std::move(broken_));
 }
@@ -56,15 +82,15 @@ void BatchFetch::BeginItems() {
   size_t begun = 0;
   while (next_to_begin_ < spec_.items && !cancelled_) {
     if (failed_fast_) {
-      Report({next_to_begin_++, std::nullopt});
+      Report(next_to_begin_++, {}, nullptr);
       continue;
     }
     if (!MayBegin()) return;
     if (++begun > kBeginAtOnce) return Schedule();
     const size_t index = next_to_begin_++;
-    std::variant<FetchSpec, Collected> item = source_.Read(index);
-    if (auto* refused = std::get_if<Collected>(&item)) {
-      OnCollected(index, std::move(*refused));
+    std::variant<FetchSpec, ItemFailure> item = source_.Read(index);
+    if (auto* refused = std::get_if<ItemFailure>(&item)) {
+      Fail(index, std::move(*refused));
       continue;
     }
     FetchSpec& spec = std::get<FetchSpec>(item);
@@ -72,91 +98,70 @@ void BatchFetch::BeginItems() {
       Begin(index, std::move(spec));
       continue;
     }
-    Collected late;
-    late.id = std::move(spec.id);
-    late.redacted_url = spec.url.Redacted();
-    late.outcome.failure = Failure{.code = FailureCode::kTotalTimeout,
-                                   .phase = Phase::kQueue,
-                                   .processed = Processed::kNo,
-                                   .detail = "the RPC's deadline came before this item was begun"};
-    OnCollected(index, std::move(late));
+    Fail(index, {.fetch_id = std::move(spec.id),
+                 .redacted_url = spec.url.Redacted(),
+                 .failure = {.code = FailureCode::kTotalTimeout,
+                             .phase = Phase::kQueue,
+                             .processed = Processed::kNo,
+                             .detail = "the RPC's deadline came before this item was begun"}});
   }
 }
 
 void BatchFetch::Begin(size_t index, FetchSpec spec) {
-  auto call = std::make_shared<CollectingCall>(home_, [this, index](Collected collected) {
-    // `this` lives: OnEnd, until which the RPC keeps it, comes only when nothing runs.
-    OnCollected(index, std::move(collected));
-  });
-  call->spec = std::move(spec);
-  call->rpc = "FetchBatch";
-  running_.emplace(index, call);
-  starter_.Start(std::move(call));
+  auto item = std::make_shared<Item>(*this, index);
+  item->spec = std::move(spec);
+  item->rpc = "FetchBatch";
+  starter_.Start(std::move(item));
 }
 
-void BatchFetch::OnCollected(size_t index, Collected collected) {
-  running_.erase(index);
+void BatchFetch::OnCollected(Item& item, Collected& collected) {
+  item.Unlink();
   Schedule();
   if (cancelled_) return;
-  const std::optional<Failure>& failure = collected.outcome.failure;
+  std::optional<Failure>& failure = collected.outcome.failure;
   if (failure && failure->code == FailureCode::kInternal) {
-    broken_ = std::move(collected);
+    broken_ = ItemFailure{item.spec.id, std::move(collected.redacted_url), *std::move(failure)};
     return Cancel();
   }
-  if (failure && failure->code == FailureCode::kCancelled) return Report({index, std::nullopt});
+  if (failure && failure->code == FailureCode::kCancelled) return Report(item.index(), {}, nullptr);
   const bool failed = failure.has_value();
-  Report({index, std::move(collected)});
-  if (!failed || !spec_.fail_fast || failed_fast_) return;
+  Report(item.index(), item.spec.id, &collected);
+  if (failed) FailFast();
+}
+
+void BatchFetch::Fail(size_t index, ItemFailure failure) {
+  Schedule();
+  Collected collected;
+  collected.redacted_url = std::move(failure.redacted_url);
+  collected.outcome.failure = std::move(failure.failure);
+  Report(index, failure.fetch_id, &collected);
+  FailFast();
+}
+
+void BatchFetch::Report(size_t index, std::string_view fetch_id, Collected* fetched) {
+  ++reported_;
+  receiver_.OnResult(index, fetch_id, fetched);
+}
+
+void BatchFetch::FailFast() {
+  if (!spec_.fail_fast || failed_fast_) return;
   failed_fast_ = true;
   AbortRunning();
 }
 
-void BatchFetch::Report(BatchItemResult result) {
-  unsent_bytes_ += SizeOf(result);
-  if (spec_.input_order) {
-    const size_t index = result.index;
-    ready_by_index_.emplace(index, std::move(result));
-  } else {
-    ready_.push_back(std::move(result));
-  }
-}
-
 void BatchFetch::AbortRunning() {
-  // A call may end, and leave running_, from inside Cancel.
-  std::vector<std::shared_ptr<CollectingCall>> calls;
-  calls.reserve(running_.size());
-  for (const auto& [index, call] : running_) calls.push_back(call);
+  // An item may end, and leave the list, from inside Cancel.
+  std::vector<std::shared_ptr<FetchCall>> calls;
+  calls.reserve(running_count_);
+  for (Item* item = running_; item != nullptr; item = item->next()) calls.push_back(item->shared_from_this());
   for (const auto& call : calls) starter_.Cancel(call);
 }
 
-BatchItemResult* BatchFetch::NextReady() {
-  if (!spec_.input_order) return ready_.empty() ? nullptr : &ready_.front();
-  const auto it = ready_by_index_.find(sent_);
-  return it == ready_by_index_.end() ? nullptr : &it->second;
-}
-
 void BatchFetch::Flush() {
-  if (!caller_ready_ || cancelled_) return;
-  std::vector<BatchItemResult> results;
-  size_t bytes = 0;
-  while (BatchItemResult* next = NextReady()) {
-    const size_t size = SizeOf(*next);
-    if (!results.empty() && bytes + size > spec_.max_message_bytes) break;
-    bytes += size;
-    results.push_back(std::move(*next));
-    if (spec_.input_order) {
-      ready_by_index_.erase(sent_);
-    } else {
-      ready_.pop_front();
-    }
-    ++sent_;
-  }
-  if (results.empty()) return;
-  unsent_bytes_ -= bytes;
+  if (!caller_ready_ || cancelled_ || !receiver_.Send(all_reported())) return;
   caller_ready_ = false;
   // Room was made: more may begin while the message is on its way.
   if (next_to_begin_ < spec_.items) Schedule();
-  receiver_.OnResults(std::move(results), sent_ == spec_.items);
 }
 
 }  // namespace fetchd::server

@@ -2,15 +2,12 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
-#include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "base/clock.h"
 #include "fetch/collecting_call.h"
 #include "fetch/fetch_starter.h"
@@ -29,10 +26,17 @@ struct BatchSpec {
   // When the last result must be there: the RPC deadline less its margin. Items in flight have it in their own spec;
   // those not begun by then end with TOTAL_TIMEOUT.
   Instant deadline = kNever;
-  // Results are put together up to this size; one result alone may be larger.
-  size_t max_message_bytes = 3'500 * 1024;
   // Nothing new is begun while results of this size wait for the caller.
   size_t max_unsent_bytes = 8 * 1024 * 1024;
+};
+
+// An item that is not to be fetched, or has no verdict.
+struct ItemFailure {
+  // Names it in the log.
+  std::string fetch_id;
+  // Without query values; empty if there is none.
+  std::string redacted_url;
+  Failure failure;
 };
 
 // Where items come from: read one by one as they are begun, so that a large batch is not held twice.
@@ -41,26 +45,25 @@ class BatchSource {
   virtual ~BatchSource() = default;
   // Item `index`, asked for once: what to fetch, its URL having passed FetchStarter::CheckUrl; or why it cannot be, as
   // its result.
-  virtual std::variant<FetchSpec, Collected> Read(size_t index) = 0;
+  virtual std::variant<FetchSpec, ItemFailure> Read(size_t index) = 0;
 };
 
-// The result of one item.
-struct BatchItemResult {
-  size_t index = 0;
-  // Unset: skipped because another item failed first.
-  std::optional<Collected> fetched;
-};
-
-// Takes the results. All calls come on the home thread, and never from inside a call into the BatchFetch.
+// Takes the results. All calls come on the home thread.
 class BatchReceiver {
  public:
   virtual ~BatchReceiver() = default;
-  // At least one result, ready together; `last` says that these are the last ones. At most once for each
-  // BatchFetch::CallerReady, and once before the first.
-  virtual void OnResults(std::vector<BatchItemResult> results, bool last) = 0;
+  // The result of item `index`, once for each: `fetched`, which may be taken apart, or null if it was skipped because
+  // another item failed first. May come from inside a call into a fetch, so it only keeps the result.
+  virtual void OnResult(size_t index, std::string_view fetch_id, Collected* fetched) = 0;
+  // Bytes of results that wait to be sent.
+  virtual size_t unsent_bytes() const = 0;
+  // Sends a message of what waits, if it has anything to send now; true if so. At most once for each
+  // BatchFetch::CallerReady, and once before the first. `all`: every result is there. Never from inside a call into the
+  // BatchFetch, nor is OnEnd.
+  virtual bool Send(bool all) = 0;
   // Exactly once, last; no fetch runs any more. Comes after the last results were taken, after Cancel, or with the
   // failure (kInternal) of an item that has no verdict: that is fetchd's fault, and ends the batch.
-  virtual void OnEnd(std::optional<Collected> broken) = 0;
+  virtual void OnEnd(std::optional<ItemFailure> broken) = 0;
 };
 
 // One FetchBatch call: exactly one result for each index, unless cancelled.
@@ -83,18 +86,23 @@ class BatchFetch : public std::enable_shared_from_this<BatchFetch> {
   void Cancel();
 
  private:
+  class Item;
+
   // Posts Run, once: what completes in one round of the loop is reported together.
   void Schedule();
   void Run();
   void BeginItems();
   void Begin(size_t index, FetchSpec spec);
-  void OnCollected(size_t index, Collected collected);
-  void Report(BatchItemResult result);
+  void OnCollected(Item& item, Collected& collected);
+  void Fail(size_t index, ItemFailure failure);
+  void Report(size_t index, std::string_view fetch_id, Collected* fetched);
+  void FailFast();
   void AbortRunning();
   void Flush();
-  // The result that is to be sent next, if it is there.
-  BatchItemResult* NextReady();
-  bool MayBegin() const { return running_.size() < spec_.max_concurrency && unsent_bytes_ < spec_.max_unsent_bytes; }
+  bool all_reported() const { return reported_ == spec_.items; }
+  bool MayBegin() const {
+    return running_count_ < spec_.max_concurrency && receiver_.unsent_bytes() < spec_.max_unsent_bytes;
+  }
 
   const BatchSpec spec_;
   BatchSource& source_;
@@ -108,16 +116,14 @@ class BatchFetch : public std::enable_shared_from_this<BatchFetch> {
   bool cancelled_ = false;
   bool failed_fast_ = false;
   bool ended_ = false;
-  std::optional<Collected> broken_;
+  std::optional<ItemFailure> broken_;
   // Items below this index were begun or are settled.
   size_t next_to_begin_ = 0;
   // Results handed to the receiver.
-  size_t sent_ = 0;
-  absl::flat_hash_map<size_t, std::shared_ptr<CollectingCall>> running_;
-  // Results that wait: by completion, or by index in input order.
-  std::deque<BatchItemResult> ready_;
-  absl::flat_hash_map<size_t, BatchItemResult> ready_by_index_;
-  size_t unsent_bytes_ = 0;
+  size_t reported_ = 0;
+  // Items in flight, linked to each other. Whoever runs them owns them.
+  Item* running_ = nullptr;
+  size_t running_count_ = 0;
 };
 
 }  // namespace fetchd::server

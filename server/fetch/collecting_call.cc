@@ -12,16 +12,7 @@ constexpr size_t kFirstRoom = 4096;
 // Room made at once on the word of a Content-Length; more is made as bytes arrive.
 constexpr size_t kMostTrusted = 256 * 1024;
 
-size_t FieldsSize(const Headers& headers) { return headers.bytes() + 16 * headers.size(); }
-
 }  // namespace
-
-size_t Collected::ReplySize() const {
-  size_t size = 256 + id.size() + redacted_url.size() + body.size() + FieldsSize(outcome.trailers);
-  if (head) size += FieldsSize(head->headers);
-  if (outcome.failure) size += outcome.failure->detail.size();
-  return size;
-}
 
 void CollectingCall::OnStart(Executor owner) {
   owner_is_home_ = owner == home_;
@@ -45,16 +36,12 @@ std::span<char> CollectingCall::Prepare(size_t want) {
 void CollectingCall::Commit(size_t n) { filled_ += n; }
 
 void CollectingCall::OnDone(Outcome outcome) {
-  collected_.id = spec.id;
   if (outcome.failure) collected_.redacted_url = spec.url.Redacted();
   collected_.body.resize(filled_);
   collected_.outcome = std::move(outcome);
-  if (owner_is_home_) {
-    std::exchange(done_, nullptr)(std::move(collected_));
-    return;
-  }
+  if (owner_is_home_) return OnCollected(collected_);
   asio::post(home_, [self = std::static_pointer_cast<CollectingCall>(shared_from_this())] {
-    std::exchange(self->done_, nullptr)(std::move(self->collected_));
+    self->OnCollected(self->collected_);
   });
 }
 

@@ -106,6 +106,22 @@ void PagedFetch::Run() {
   }
 }
 
+class PagedFetch::PageCall final : public CollectingCall {
+ public:
+  PageCall(Executor home, std::shared_ptr<PagedFetch> paged) : CollectingCall(home), paged_(std::move(paged)) {}
+
+ private:
+  void OnCollected(Collected& collected) override {
+    const auto paged = std::move(paged_);
+    paged->call_ = nullptr;
+    paged->collected_ = std::move(collected);
+    paged->step_ = Step::kTakePage;
+    paged->Schedule();
+  }
+
+  std::shared_ptr<PagedFetch> paged_;
+};
+
 void PagedFetch::RequestPage() {
   if (pagination_.ItemsExhausted(at_)) return EndByLimit(PagedEnd::Reason::kMaxItems, at_);
   if (at_.done) return EndWith(PagedEnd::Reason::kLastPage);
@@ -126,12 +142,7 @@ void PagedFetch::RequestPage() {
                 &at_);
   }
 
-  auto call = std::make_shared<CollectingCall>(home_, [self = shared_from_this()](Collected collected) {
-    self->call_ = nullptr;
-    self->collected_ = std::move(collected);
-    self->step_ = Step::kTakePage;
-    self->Schedule();
-  });
+  auto call = std::make_shared<PageCall>(home_, shared_from_this());
   call->rpc = "FetchPaged";
   call->spec = spec_.request;
   call->spec.url = url_;

@@ -55,6 +55,7 @@ class PagedFetch : public std::enable_shared_from_this<PagedFetch> {
 
  private:
   // What is to be done next.
+  class PageCall;
   enum class Step {
     kRequestPage,  // the caller has everything before the page at at_
     kAwaitPage,    // call_ runs

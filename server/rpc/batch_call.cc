@@ -2,13 +2,13 @@
 
 #include <utility>
 
-#include "rpc/response_writer.h"
+#include "rpc/raw_message.h"
 
 namespace fetchd::server {
 
 BatchCall::BatchCall(RpcDesk& desk) : RpcCall(desk) {
   NotifyWhenDone();
-  desk.service.RequestFetchBatch(&context_, &request_, &writer_, &desk.cq, &desk.cq, arrived_.Arm());
+  desk.service.RequestFetchBatch(&context_, &request_bytes_, &writer_, &desk.cq, &desk.cq, arrived_.Arm());
 }
 
 void BatchCall::OnArrived(bool ok) {
@@ -18,32 +18,39 @@ void BatchCall::OnArrived(bool ok) {
   std::variant<RpcFacts, Refusal> facts = Facts();
   if (const auto* refusal = std::get_if<Refusal>(&facts)) return Refuse(*refusal);
   facts_ = std::move(std::get<RpcFacts>(facts));
+  if (!ParseMessage(request_bytes_, request_))
+    return Refuse(InvalidRequest{{{"message", "is not a FetchBatchRequest"}}});
   auto spec = desk_.reader.ReadBatch(request_, facts_);
   if (const auto* refusal = std::get_if<Refusal>(&spec)) return Refuse(*refusal);
   const auto& batch = std::get<BatchSpec>(spec);
   if (const auto refusal = Admit(static_cast<int64_t>(batch.max_concurrency))) return Refuse(*refusal);
   Hold();  // until OnEnd
+  outbox_.emplace(batch.input_order);
   batch_ = std::make_shared<BatchFetch>(batch, *this, desk_.starter, desk_.clock, desk_.home, *this);
   batch_->Start();
 }
 
-std::variant<FetchSpec, Collected> BatchCall::Read(size_t index) {
+std::variant<FetchSpec, ItemFailure> BatchCall::Read(size_t index) {
   // Each item's own total timeout counts from when it is begun.
   facts_.now = desk_.clock.Now();
-  v1::FetchRequest request = std::move(*request_.mutable_requests(static_cast<int>(index)));
-  return desk_.reader.ReadBatchItem(std::move(request), index, facts_);
+  return desk_.reader.ReadBatchItem(std::move(*request_.mutable_requests(static_cast<int>(index))), index, facts_);
 }
 
-void BatchCall::OnResults(std::vector<BatchItemResult> results, bool last) {
-  v1::FetchBatchResponse response;
-  WriteBatchResponse(std::move(results), response);
-  if (last) {
+void BatchCall::OnResult(size_t index, std::string_view fetch_id, Collected* fetched) {
+  outbox_->Add(index, fetch_id, fetched);
+}
+
+bool BatchCall::Send(bool all) {
+  const std::optional<grpc::ByteBuffer> message = outbox_->Take();
+  if (!message) return false;
+  if (all && outbox_->bytes() == 0) {
     finishing_ = true;
-    writer_.WriteAndFinish(response, grpc::WriteOptions(), grpc::Status::OK, finished_.Arm());
+    writer_.WriteAndFinish(*message, grpc::WriteOptions(), grpc::Status::OK, finished_.Arm());
   } else {
     writing_ = true;
-    writer_.Write(response, written_.Arm());
+    writer_.Write(*message, written_.Arm());
   }
+  return true;
 }
 
 void BatchCall::OnWritten(bool ok) {
@@ -66,11 +73,11 @@ void BatchCall::OnCancelled() {
   if (batch_ != nullptr) batch_->Cancel();
 }
 
-void BatchCall::OnEnd(std::optional<Collected> broken) {
+void BatchCall::OnEnd(std::optional<ItemFailure> broken) {
   batch_.reset();
   if (!finishing_) {
     if (broken) {
-      Refuse(Broken{broken->id, broken->outcome.failure->detail});
+      Refuse(Broken{broken->fetch_id, broken->failure.detail});
     } else {
       Refuse(CallerCancelled{});
     }

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <grpcpp/support/async_stream.h>
+#include <grpcpp/support/byte_buffer.h>
 
 #include <memory>
 #include <optional>
-#include <vector>
+#include <string_view>
+#include <variant>
 
 #include "fetch/batch.h"
+#include "rpc/batch_outbox.h"
 #include "rpc/rpc_call.h"
 
 namespace fetchd::server {
@@ -23,17 +26,22 @@ class BatchCall final : public RpcCall, public BatchSource, public BatchReceiver
   void OnWritten(bool ok);
   void OnFinished(bool ok);
   void OnCancelled() override;
-  std::variant<FetchSpec, Collected> Read(size_t index) override;
-  void OnResults(std::vector<BatchItemResult> results, bool last) override;
-  void OnEnd(std::optional<Collected> broken) override;
+  std::variant<FetchSpec, ItemFailure> Read(size_t index) override;
+  void OnResult(size_t index, std::string_view fetch_id, Collected* fetched) override;
+  size_t unsent_bytes() const override { return outbox_->bytes(); }
+  bool Send(bool all) override;
+  void OnEnd(std::optional<ItemFailure> broken) override;
   void Refuse(const Refusal& refusal);
 
+  grpc::ByteBuffer request_bytes_;
   v1::FetchBatchRequest request_;
   RpcFacts facts_;
-  grpc::ServerAsyncWriter<v1::FetchBatchResponse> writer_{&context_};
+  grpc::ServerAsyncWriter<grpc::ByteBuffer> writer_{&context_};
   CallTag<BatchCall> arrived_{this, &BatchCall::OnArrived};
   CallTag<BatchCall> written_{this, &BatchCall::OnWritten};
   CallTag<BatchCall> finished_{this, &BatchCall::OnFinished};
+  // While batch_ runs.
+  std::optional<BatchOutbox> outbox_;
   std::shared_ptr<BatchFetch> batch_;
   bool writing_ = false;
   bool finishing_ = false;

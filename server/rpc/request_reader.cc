@@ -166,15 +166,15 @@ std::variant<BatchSpec, Refusal> RequestReader::ReadBatch(const v1::FetchBatchRe
   return spec;
 }
 
-std::variant<FetchSpec, Collected> RequestReader::ReadBatchItem(v1::FetchRequest&& request, size_t index,
-                                                                const RpcFacts& facts) const {
+std::variant<FetchSpec, ItemFailure> RequestReader::ReadBatchItem(v1::FetchRequest&& request, size_t index,
+                                                                  const RpcFacts& facts) const {
   Violations violations;
   const std::string prefix = Concat("requests[", index, "].");
   FetchSpec spec = ReadSpec(std::move(request), Shape::kWholeBody, facts, prefix, violations);
   if (!violations.any()) return spec;
-  Collected result;
-  result.id = std::move(spec.id);
-  Failure failure;
+  ItemFailure result;
+  result.fetch_id = std::move(spec.id);
+  Failure& failure = result.failure;
   const Refusal refusal = std::move(violations).Take();
   if (const auto* forbidden = std::get_if<UrlForbidden>(&refusal)) {
     failure.code = FailureCode::kHttpRequestDenied;
@@ -185,7 +185,6 @@ std::variant<FetchSpec, Collected> RequestReader::ReadBatchItem(v1::FetchRequest
     failure.code = FailureCode::kRequestInvalid;
     failure.detail = Describe(std::get<InvalidRequest>(refusal).violations);
   }
-  result.outcome.failure = std::move(failure);
   return result;
 }
 

@@ -77,8 +77,8 @@ class RequestReader {
   // The batch but for its items.
   std::variant<BatchSpec, Refusal> ReadBatch(const v1::FetchBatchRequest& request, const RpcFacts& facts) const;
   // One item; a refusal becomes the item's result.
-  std::variant<FetchSpec, Collected> ReadBatchItem(v1::FetchRequest&& request, size_t index,
-                                                   const RpcFacts& facts) const;
+  std::variant<FetchSpec, ItemFailure> ReadBatchItem(v1::FetchRequest&& request, size_t index,
+                                                     const RpcFacts& facts) const;
   std::variant<StreamSpec, Refusal> ReadStreamStart(v1::FetchStreamStart&& start, const RpcFacts& facts) const;
   std::variant<PagedSpec, Refusal> ReadPaged(v1::FetchPagedRequest&& request, const ResumeTokens& tokens,
                                              const RpcFacts& facts) const;

@@ -1,6 +1,7 @@
 #include "rpc/response_writer.h"
 
 #include <chrono>
+#include <optional>
 #include <utility>
 
 namespace fetchd::server {
@@ -53,31 +54,18 @@ void WriteHeaders(const Headers& headers, google::protobuf::RepeatedPtrField<v1:
   }
 }
 
-void WriteFetchResponse(Collected&& collected, v1::FetchResponse& into) {
+void WriteFailedFetch(std::string_view fetch_id, Collected&& collected, v1::FetchResponse& into) {
   Outcome& outcome = collected.outcome;
-  into.set_fetch_id(std::move(collected.id));
+  into.set_fetch_id(fetch_id.data(), fetch_id.size());
   into.set_attempts(static_cast<uint32_t>(outcome.attempts));
-  if (outcome.failure) {
-    const bool retryable = IsTransient(outcome.failure->code);
-    WritePartial(*std::move(outcome.failure), retryable, std::move(collected.redacted_url), outcome.retry_at,
-                 collected.head, std::move(collected.body), outcome.truncated, outcome.trailers, *into.mutable_error());
-  } else {
-    WriteResponse(*collected.head, std::move(collected.body), outcome.truncated, outcome.trailers,
-                  *into.mutable_response());
-  }
+  const bool retryable = IsTransient(outcome.failure->code);
+  WritePartial(*std::move(outcome.failure), retryable, std::move(collected.redacted_url), outcome.retry_at,
+               collected.head, std::move(collected.body), outcome.truncated, outcome.trailers, *into.mutable_error());
 }
 
-void WriteBatchResponse(std::vector<BatchItemResult>&& results, v1::FetchBatchResponse& into) {
-  into.mutable_results()->Reserve(static_cast<int>(results.size()));
-  for (BatchItemResult& result : results) {
-    v1::BatchResult* out = into.add_results();
-    out->set_index(static_cast<uint32_t>(result.index));
-    if (result.fetched) {
-      WriteFetchResponse(*std::move(result.fetched), *out->mutable_fetch());
-    } else {
-      out->mutable_skipped()->set_reason("another item of the batch failed first");
-    }
-  }
+void WriteSkipped(size_t index, v1::BatchResult& into) {
+  into.set_index(static_cast<uint32_t>(index));
+  into.mutable_skipped()->set_reason("another item of the batch failed first");
 }
 
 void WriteHead(const ResponseHead& head, v1::ResponseHead& into) {

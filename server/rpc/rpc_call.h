@@ -26,9 +26,10 @@ namespace fetchd::server {
 class ResumeTokens;
 class RpcCall;
 
-// All methods asynchronous; FetchStream with raw messages, so that body bytes are never copied into a protobuf.
+// All methods asynchronous; those that are called often, or carry much, with raw messages: no protobuf object stands
+// between what the engine collected and what gRPC sends.
 using AsyncFetchService = v1::FetchService::WithRawMethod_FetchStream<
-    v1::FetchService::WithAsyncMethod_Fetch<v1::FetchService::WithAsyncMethod_FetchBatch<
+    v1::FetchService::WithRawMethod_Fetch<v1::FetchService::WithRawMethod_FetchBatch<
         v1::FetchService::WithAsyncMethod_FetchPaged<v1::FetchService::Service>>>>;
 
 // What calls work with. Owned by RpcServer, outlives every call. The references are thread-safe or immutable; the rest

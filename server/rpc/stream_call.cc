@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "rpc/raw_message.h"
 #include "rpc/response_writer.h"
 
 namespace fetchd::server {
@@ -18,14 +19,6 @@ grpc::Slice ChunkHeader(uint64_t size) {
   for (; size >= 0x80; size >>= 7) bytes[n++] = static_cast<uint8_t>(size | 0x80);
   bytes[n++] = static_cast<uint8_t>(size);
   return {bytes.data(), n};
-}
-
-// A slice that keeps the piece's block, and frees it wherever gRPC drops it.
-grpc::Slice SliceOf(StreamBridge::Piece piece) {
-  char* const data = piece.data();
-  const size_t size = piece.size;
-  auto* const keeper = new std::shared_ptr<StreamBridge::Block>(std::move(piece.block));
-  return {data, size, [](void* k) { delete static_cast<std::shared_ptr<StreamBridge::Block>*>(k); }, keeper};
 }
 
 }  // namespace
@@ -59,8 +52,7 @@ void StreamCall::OnRead(bool ok) {
     return;
   }
   v1::FetchStreamRequest message;
-  if (!grpc::SerializationTraits<v1::FetchStreamRequest>::Deserialize(&incoming_, &message).ok())
-    return Refuse(InvalidRequest{{{"message", "is not a FetchStreamRequest"}}});
+  if (!ParseMessage(incoming_, message)) return Refuse(InvalidRequest{{{"message", "is not a FetchStreamRequest"}}});
   switch (message.message_case()) {
     case v1::FetchStreamRequest::kStart:
       if (bridge_ != nullptr) return Refuse(InvalidRequest{{{"start", "must come only once"}}});
@@ -133,13 +125,10 @@ void StreamCall::WriteOn() {
 void StreamCall::Write(const ResponseHead& head) {
   v1::FetchStreamResponse message;
   WriteHead(head, *message.mutable_head());
-  grpc::ByteBuffer buffer;
-  bool own = false;
-  grpc::SerializationTraits<v1::FetchStreamResponse>::Serialize(message, &buffer, &own);
   writing_ = true;
   // No buffer hint, though the next message may be here already: gRPC 1.51 holds back a hinted message that goes with
   // the initial metadata, and with it the tag that would let the next one follow.
-  stream_.Write(buffer, written_.Arm());
+  stream_.Write(SerialiseMessage(message), written_.Arm());
 }
 
 void StreamCall::Write(std::vector<StreamBridge::Piece> pieces) {
@@ -149,7 +138,8 @@ void StreamCall::Write(std::vector<StreamBridge::Piece> pieces) {
   std::vector<grpc::Slice> slices;
   slices.reserve(pieces.size() + 1);
   slices.push_back(ChunkHeader(size));
-  for (StreamBridge::Piece& piece : pieces) slices.push_back(SliceOf(std::move(piece)));
+  for (StreamBridge::Piece& piece : pieces)
+    slices.push_back(SliceKeeping(piece.data(), piece.size, std::move(piece.block)));
   writing_ = true;
   stream_.Write(grpc::ByteBuffer(slices.data(), slices.size()), written_.Arm());
 }
@@ -161,11 +151,8 @@ void StreamCall::End(Outcome outcome) {
   v1::FetchStreamResponse message;
   std::string url = outcome.failure ? bridge_->spec.url.Redacted() : std::string();
   WriteTail(std::move(outcome), bridge_->spec.id, std::move(url), body_bytes_, *message.mutable_tail());
-  grpc::ByteBuffer buffer;
-  bool own = false;
-  grpc::SerializationTraits<v1::FetchStreamResponse>::Serialize(message, &buffer, &own);
   finished_called_ = true;
-  stream_.WriteAndFinish(buffer, grpc::WriteOptions(), grpc::Status::OK, finished_.Arm());
+  stream_.WriteAndFinish(SerialiseMessage(message), grpc::WriteOptions(), grpc::Status::OK, finished_.Arm());
 }
 
 void StreamCall::OnWritten(bool ok) {

@@ -2,9 +2,20 @@
 
 #include <utility>
 
-#include "rpc/response_writer.h"
+#include "rpc/fetch_reply.h"
+#include "rpc/raw_message.h"
 
 namespace fetchd::server {
+
+class UnaryCall::Exchange final : public CollectingCall {
+ public:
+  Exchange(Executor home, UnaryCall& call) : CollectingCall(home), call_(call) {}
+
+ private:
+  void OnCollected(Collected& collected) override { call_.OnCollected(spec.id, collected); }
+
+  UnaryCall& call_;
+};
 
 UnaryCall::UnaryCall(RpcDesk& desk) : RpcCall(desk) {
   NotifyWhenDone();
@@ -17,30 +28,34 @@ void UnaryCall::OnArrived(bool ok) {
   Arrived();
   std::variant<RpcFacts, Refusal> facts = Facts();
   if (const auto* refusal = std::get_if<Refusal>(&facts)) return Refuse(*refusal);
-  auto spec = desk_.reader.ReadFetch(std::move(request_), std::get<RpcFacts>(facts));
+  v1::FetchRequest request;
+  if (!ParseMessage(request_, request)) return Refuse(InvalidRequest{{{"message", "is not a FetchRequest"}}});
+  auto spec = desk_.reader.ReadFetch(std::move(request), std::get<RpcFacts>(facts));
   if (const auto* refusal = std::get_if<Refusal>(&spec)) return Refuse(*refusal);
   if (const auto refusal = Admit(1)) return Refuse(*refusal);
 
   Hold();  // until OnCollected
-  auto call = std::make_shared<CollectingCall>(desk_.home, [this](Collected collected) {
-    OnCollected(std::move(collected));
-    Release();
-  });
-  call->spec = std::move(std::get<FetchSpec>(spec));
-  call->rpc = "Fetch";
-  fetch_ = call;
-  desk_.starter.Start(std::move(call));
+  auto exchange = std::make_shared<Exchange>(desk_.home, *this);
+  exchange->spec = std::move(std::get<FetchSpec>(spec));
+  exchange->rpc = "Fetch";
+  fetch_ = exchange;
+  desk_.starter.Start(std::move(exchange));
 }
 
-void UnaryCall::OnCollected(Collected collected) {
-  fetch_.reset();
+void UnaryCall::OnCollected(std::string_view fetch_id, Collected& collected) {
+  const std::shared_ptr<FetchCall> until_answered = std::move(fetch_);
+  Answer(fetch_id, collected);
+  Release();
+}
+
+void UnaryCall::Answer(std::string_view fetch_id, Collected& collected) {
   if (const auto& failure = collected.outcome.failure) {
     if (failure->code == FailureCode::kCancelled) return Refuse(CallerCancelled{});
-    if (failure->code == FailureCode::kInternal) return Refuse(Broken{collected.id, failure->detail});
+    if (failure->code == FailureCode::kInternal) return Refuse(Broken{std::string(fetch_id), failure->detail});
   }
-  v1::FetchResponse response;
-  WriteFetchResponse(std::move(collected), response);
-  responder_.Finish(response, grpc::Status::OK, finished_.Arm());
+  MessageWriter message;
+  FetchReply(fetch_id, collected).Write(message);
+  responder_.Finish(message.Take(), grpc::Status::OK, finished_.Arm());
 }
 
 void UnaryCall::OnCancelled() {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <grpcpp/support/async_unary_call.h>
+#include <grpcpp/support/byte_buffer.h>
 
 #include <memory>
+#include <string_view>
 
 #include "fetch/collecting_call.h"
 #include "rpc/rpc_call.h"
@@ -17,17 +19,20 @@ class UnaryCall final : public RpcCall {
   explicit UnaryCall(RpcDesk& desk);
 
  private:
+  class Exchange;
+
   void OnArrived(bool ok);
-  void OnCollected(Collected collected);
+  void OnCollected(std::string_view fetch_id, Collected& collected);
   void OnFinished(bool) {}
   void OnCancelled() override;
+  void Answer(std::string_view fetch_id, Collected& collected);
   void Refuse(const Refusal& refusal);
 
-  v1::FetchRequest request_;
-  grpc::ServerAsyncResponseWriter<v1::FetchResponse> responder_{&context_};
+  grpc::ByteBuffer request_;
+  grpc::ServerAsyncResponseWriter<grpc::ByteBuffer> responder_{&context_};
   CallTag<UnaryCall> arrived_{this, &UnaryCall::OnArrived};
   CallTag<UnaryCall> finished_{this, &UnaryCall::OnFinished};
-  std::shared_ptr<CollectingCall> fetch_;
+  std::shared_ptr<FetchCall> fetch_;
 };
 
 }  // namespace fetchd::server

@@ -1,18 +1,17 @@
 #include <benchmark/benchmark.h>
 
 #include <string>
-#include <utility>
 
 #include "fetch/collecting_call.h"
-#include "fetchd/v1/fetch_service.pb.h"
-#include "rpc/response_writer.h"
+#include "rpc/batch_outbox.h"
+#include "rpc/fetch_reply.h"
+#include "rpc/raw_message.h"
 
 namespace fetchd::server {
 namespace {
 
 Collected Response(size_t body_bytes) {
   Collected collected;
-  collected.id = "0123456789abcdef";
   collected.head.emplace();
   collected.head->status = 200;
   Headers& headers = collected.head->headers;
@@ -27,12 +26,11 @@ Collected Response(size_t body_bytes) {
 // From what the engine collected to the bytes of a reply; the copy made for each round is a part of the figure.
 void BM_SerialiseReply(benchmark::State& state) {
   const Collected response = Response(static_cast<size_t>(state.range(0)));
-  std::string wire;
   for (auto _ : state) {
-    v1::FetchResponse reply;
-    WriteFetchResponse(Collected(response), reply);
-    wire.clear();
-    benchmark::DoNotOptimize(reply.AppendToString(&wire));
+    Collected collected(response);
+    MessageWriter message;
+    FetchReply("0123456789abcdef", collected).Write(message);
+    benchmark::DoNotOptimize(message.Take());
   }
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations()) * state.range(0));
 }
@@ -41,14 +39,13 @@ BENCHMARK(BM_SerialiseReply)->Arg(1 << 10)->Arg(64 << 10);
 // Of a batch: one message of as many results as were ready together.
 void BM_SerialiseBatchReply(benchmark::State& state) {
   const Collected response = Response(1024);
-  std::string wire;
   for (auto _ : state) {
-    std::vector<BatchItemResult> results;
-    for (int64_t i = 0; i < state.range(0); ++i) results.push_back({static_cast<size_t>(i), response});
-    v1::FetchBatchResponse reply;
-    WriteBatchResponse(std::move(results), reply);
-    wire.clear();
-    benchmark::DoNotOptimize(reply.AppendToString(&wire));
+    BatchOutbox outbox(false);
+    for (int64_t i = 0; i < state.range(0); ++i) {
+      Collected collected(response);
+      outbox.Add(static_cast<size_t>(i), "0123456789abcdef", &collected);
+    }
+    benchmark::DoNotOptimize(outbox.Take());
   }
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations()) * state.range(0));
 }

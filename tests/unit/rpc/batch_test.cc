@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "fetch/admission.h"
+#include "rpc/batch_outbox.h"
 #include "support/loop.h"
 
 namespace fetchd::server {
@@ -70,37 +71,46 @@ class BatchTest : public ::testing::Test, public BatchSource, public BatchReceiv
  protected:
   BatchTest() { starter_.owner = loop_.executor(); }
 
-  void Start(BatchSpec spec) {
+  void Start(BatchSpec spec, size_t max_message_bytes = BatchOutbox::kMaxMessageBytes) {
+    outbox_.emplace(spec.input_order, max_message_bytes);
     batch_ = std::make_shared<BatchFetch>(spec, *this, starter_, clock_, loop_.executor(), *this);
     batch_->Start();
     loop_.Poll();
   }
-  std::variant<FetchSpec, Collected> Read(size_t index) override {
+  std::variant<FetchSpec, ItemFailure> Read(size_t index) override {
     EXPECT_EQ(index, read_++) << "items are read in order, once";
     if (index == malformed_) {
-      Collected refused;
-      refused.outcome.failure = Failure{FailureCode::kRequestInvalid, Phase::kPolicy, Processed::kNo, "malformed"};
-      return refused;
+      return ItemFailure{"id", "", {FailureCode::kRequestInvalid, Phase::kPolicy, Processed::kNo, "malformed"}};
     }
     FetchSpec spec;
     spec.id = std::to_string(index);
     spec.url = *Url::Parse(Concat("http://h/", index));
     return spec;
   }
-  void OnResults(std::vector<BatchItemResult> results, bool last) override {
+  void OnResult(size_t index, std::string_view fetch_id, Collected* fetched) override {
+    EXPECT_FALSE(ended_);
+    outbox_->Add(index, fetch_id, fetched);
+  }
+  size_t unsent_bytes() const override { return outbox_->bytes(); }
+  bool Send(bool all) override {
     EXPECT_TRUE(allowed_) << "a message before the one before was taken";
+    std::optional<grpc::ByteBuffer> bytes = outbox_->Take();
+    if (!bytes) return false;
     EXPECT_FALSE(last_);
-    EXPECT_FALSE(results.empty());
     allowed_ = false;
-    last_ = last;
+    last_ = all && outbox_->bytes() == 0;
+    v1::FetchBatchResponse message;
+    EXPECT_TRUE(ParseMessage(*bytes, message));
+    EXPECT_GT(message.results_size(), 0);
     std::vector<size_t> indexes;
-    for (BatchItemResult& result : results) {
-      indexes.push_back(result.index);
-      EXPECT_TRUE(results_.emplace(result.index, std::move(result)).second) << "two results for one index";
+    for (const v1::BatchResult& result : message.results()) {
+      indexes.push_back(result.index());
+      EXPECT_TRUE(results_.emplace(result.index(), result).second) << "two results for one index";
     }
     messages_.push_back(indexes);
+    return true;
   }
-  void OnEnd(std::optional<Collected> broken) override {
+  void OnEnd(std::optional<ItemFailure> broken) override {
     EXPECT_FALSE(ended_);
     ended_ = true;
     broken_ = std::move(broken);
@@ -117,21 +127,22 @@ class BatchTest : public ::testing::Test, public BatchSource, public BatchReceiv
   std::vector<size_t> Skipped() const {
     std::vector<size_t> skipped;
     for (const auto& [index, result] : results_)
-      if (!result.fetched) skipped.push_back(index);
+      if (result.has_skipped()) skipped.push_back(index);
     return skipped;
   }
 
   FakeClock clock_;
   Loop loop_{clock_};
   ManualStarter starter_;
+  std::optional<BatchOutbox> outbox_;
   std::shared_ptr<BatchFetch> batch_;
   std::optional<size_t> malformed_;
   size_t read_ = 0;
   bool allowed_ = true;
   bool last_ = false;
   bool ended_ = false;
-  std::optional<Collected> broken_;
-  std::map<size_t, BatchItemResult> results_;
+  std::optional<ItemFailure> broken_;
+  std::map<size_t, v1::BatchResult> results_;
   std::vector<std::vector<size_t>> messages_;
 };
 
@@ -198,7 +209,7 @@ TEST_F(BatchTest, FailFastCancelsTheOthersAndSaysSkipped) {
   while (!ended_) Take();
   EXPECT_EQ(results_.size(), 6U);
   EXPECT_THAT(Skipped(), ElementsAre(1, 3, 4, 5));
-  EXPECT_EQ(results_[2].fetched->outcome.failure->code, FailureCode::kConnectionRefused);
+  EXPECT_EQ(results_[2].fetch().error().code(), v1::CONNECTION_REFUSED);
   EXPECT_EQ(read_, 4U) << "items after the failure are not even read";
 }
 
@@ -211,6 +222,8 @@ TEST_F(BatchTest, AMalformedItemFailsAloneOrFast) {
   Finish(2);
   while (!ended_) Take();
   EXPECT_THAT(Skipped(), IsEmpty());
+  EXPECT_EQ(results_[1].fetch().fetch_id(), "id");
+  EXPECT_EQ(results_[1].fetch().error().code(), v1::REQUEST_INVALID);
 }
 
 TEST_F(BatchTest, AMalformedItemFailsFastIfAsked) {
@@ -221,7 +234,7 @@ TEST_F(BatchTest, AMalformedItemFailsFastIfAsked) {
 }
 
 TEST_F(BatchTest, BeginsNothingWhileTooMuchWaitsForTheCaller) {
-  Start({.items = 100, .max_concurrency = 2, .max_message_bytes = 3000, .max_unsent_bytes = 5000});
+  Start({.items = 100, .max_concurrency = 2, .max_unsent_bytes = 5000}, 3000);
   // One message is on its way to the caller; two more results fill what may wait.
   for (int i = 0; i < 3; ++i) {
     Finish(i, 2500);
@@ -274,8 +287,8 @@ TEST_F(BatchTest, ItemsNotBegunByTheDeadlineTimeOutInBand) {
   while (!ended_) Take();
   ASSERT_EQ(results_.size(), 3U);
   for (size_t i : {1, 2}) {
-    EXPECT_EQ(results_[i].fetched->outcome.failure->code, FailureCode::kTotalTimeout);
-    EXPECT_EQ(results_[i].fetched->outcome.failure->processed, Processed::kNo);
+    EXPECT_EQ(results_[i].fetch().error().code(), v1::TOTAL_TIMEOUT);
+    EXPECT_EQ(results_[i].fetch().error().processed(), v1::PROCESSED_NO);
   }
 }
 
@@ -285,7 +298,8 @@ TEST_F(BatchTest, AnItemWithoutVerdictEndsTheBatch) {
   loop_.Poll();
   EXPECT_TRUE(ended_);
   ASSERT_TRUE(broken_);
-  EXPECT_EQ(broken_->id, "1");
+  EXPECT_EQ(broken_->fetch_id, "1");
+  EXPECT_EQ(broken_->failure.code, FailureCode::kInternal);
 }
 
 TEST_F(BatchTest, SurvivesFetchesThatEndInsideStart) {
@@ -303,10 +317,9 @@ TEST_F(BatchTest, CollectsBodiesOfAnySize) {
   Finish(2, 3'000'000);
   loop_.Poll();
   while (!ended_) Take();
-  EXPECT_EQ(results_[0].fetched->body.size(), 0U);
-  EXPECT_EQ(results_[1].fetched->body.size(), 100'000U);
-  EXPECT_EQ(results_[2].fetched->body.size(), 3'000'000U);
-  EXPECT_GT(results_[2].fetched->ReplySize(), 3'000'000U);
+  EXPECT_EQ(results_[0].fetch().response().body().size(), 0U);
+  EXPECT_EQ(results_[1].fetch().response().body().size(), 100'000U);
+  EXPECT_EQ(results_[2].fetch().response().body().size(), 3'000'000U);
 }
 
 TEST(AdmissionTest, RefusesBeyondTheLimitAndGivesBack) {

@@ -369,19 +369,19 @@ TEST_F(RequestReaderTest, ReadsABatch) {
 
 TEST_F(RequestReaderTest, ABadItemOfABatchIsAResult) {
   const auto read = [&](const char* text) {
-    return std::get<Collected>(Reader().ReadBatchItem(Parse<v1::FetchRequest>(text), 3, Facts()));
+    return std::get<ItemFailure>(Reader().ReadBatchItem(Parse<v1::FetchRequest>(text), 3, Facts()));
   };
-  const Collected malformed = read("url: 'nonsense' method: 'A B'");
-  EXPECT_EQ(malformed.outcome.failure->code, FailureCode::kRequestInvalid);
-  EXPECT_EQ(malformed.outcome.failure->phase, Phase::kPolicy);
-  EXPECT_EQ(malformed.outcome.failure->processed, Processed::kNo);
-  EXPECT_THAT(malformed.outcome.failure->detail, HasSubstr("requests[3].url: "));
-  EXPECT_THAT(malformed.outcome.failure->detail, HasSubstr("requests[3].method: "));
-  const Collected forbidden = read("url: 'http://10.0.0.1/?secret=1'");
-  EXPECT_EQ(forbidden.outcome.failure->code, FailureCode::kHttpRequestDenied);
+  const ItemFailure malformed = read("url: 'nonsense' method: 'A B'");
+  EXPECT_EQ(malformed.failure.code, FailureCode::kRequestInvalid);
+  EXPECT_EQ(malformed.failure.phase, Phase::kPolicy);
+  EXPECT_EQ(malformed.failure.processed, Processed::kNo);
+  EXPECT_THAT(malformed.failure.detail, HasSubstr("requests[3].url: "));
+  EXPECT_THAT(malformed.failure.detail, HasSubstr("requests[3].method: "));
+  const ItemFailure forbidden = read("url: 'http://10.0.0.1/?secret=1'");
+  EXPECT_EQ(forbidden.failure.code, FailureCode::kHttpRequestDenied);
   EXPECT_EQ(forbidden.redacted_url, "http://10.0.0.1/?secret=*");
-  const Collected scheme = read("url: 'ftp://h/'");
-  EXPECT_EQ(scheme.outcome.failure->code, FailureCode::kHttpRequestDenied);
+  const ItemFailure scheme = read("url: 'ftp://h/'");
+  EXPECT_EQ(scheme.failure.code, FailureCode::kHttpRequestDenied);
 }
 
 TEST_F(RequestReaderTest, ForbiddenUrlsArePermissionDeniedAndMalformedOnesComeFirst) {

@@ -1,6 +1,7 @@
 #include "rpc/server.h"
 
 #include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -109,6 +110,33 @@ TEST_P(ServerTest, BadRequestsAreRefusedBeforeTheNetwork) {
   status = fetch(Request("/ok/1"), std::string(65, 'x').c_str());
   EXPECT_EQ(FirstField(status), "metadata.fetchd-caller");
   EXPECT_EQ(fixture_.origin().started, 0);
+}
+
+TEST_P(ServerTest, WhatIsNoRequestIsRefusedAndNamed) {
+  const std::string garbage("\xff\xff\xff");
+  for (const char* method : {"Fetch", "FetchBatch"}) {
+    SCOPED_TRACE(method);
+    grpc::GenericStub stub(fixture_.channel());
+    grpc::ClientContext context;
+    grpc::CompletionQueue cq;
+    const auto call = stub.PrepareUnaryCall(&context, std::string("/fetchd.v1.FetchService/") + method,
+                                            grpc::ByteBuffer(std::vector{grpc::Slice(garbage)}.data(), 1), &cq);
+    call->StartCall();
+    grpc::ByteBuffer response;
+    grpc::Status status;
+    call->Finish(&response, &status, nullptr);
+    void* tag = nullptr;
+    bool ok = false;
+    ASSERT_TRUE(cq.Next(&tag, &ok));
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(FirstField(status), "message");
+    EXPECT_EQ(ReasonOf(status), "INVALID_REQUEST");
+  }
+  // And the calls after it are served.
+  grpc::ClientContext context;
+  v1::FetchResponse response;
+  EXPECT_TRUE(fixture_.stub().Fetch(&context, Request("/ok/1"), &response).ok());
+  fixture_.AwaitIdle();
 }
 
 TEST_P(ServerTest, AnswersInBandBeforeTheRpcDeadline) {
