@@ -414,13 +414,17 @@ absl::StatusOr<Url> Url::WithQueryParam(std::string_view name, std::string_view 
 std::string_view Url::Redacted(std::string& scratch) const {
   auto [path, query] = SplitQuery(target());
   if (query.size() <= 1) return text_;
-  // Up to the question mark, then piece by piece.
-  scratch.assign(text_, 0, target_at_ + path.size() + 1);
-  bool first = true;
-  for (std::string_view piece : Split(query.substr(1), '&')) {
-    if (!first) scratch.push_back('&');
-    first = false;
-    size_t equals = piece.find('=');
+  scratch.clear();
+  // A "*" may stand where there was nothing.
+  scratch.reserve(text_.size() + 16);
+  // Up to the question mark, then piece by piece, each after its separator.
+  scratch.append(text_, 0, target_at_ + path.size());
+  while (!query.empty()) {
+    scratch.push_back(query.front());
+    query.remove_prefix(1);
+    const std::string_view piece = query.substr(0, query.find('&'));
+    query.remove_prefix(piece.size());
+    const size_t equals = piece.find('=');
     // A piece without a name might be a secret all by itself.
     if (equals != piece.npos) scratch += piece.substr(0, equals + 1);
     if (!piece.empty()) scratch.push_back('*');
@@ -431,7 +435,8 @@ std::string_view Url::Redacted(std::string& scratch) const {
 std::string Url::Redacted() const {
   std::string scratch;
   std::string_view redacted = Redacted(scratch);
-  return scratch.empty() ? std::string(redacted) : scratch;
+  if (scratch.empty()) scratch = redacted;
+  return scratch;
 }
 
 }  // namespace fetchd::server

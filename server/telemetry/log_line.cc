@@ -11,7 +11,6 @@ namespace {
 
 // Taken at the start of a line; most lines of the access log fit.
 constexpr size_t kFirstRoom = 384;
-constexpr size_t kMaxNumberSize = 20;
 // \u00XX
 constexpr size_t kMaxEscapeSize = 6;
 
@@ -26,8 +25,11 @@ constexpr std::array<uint8_t, 256> kAsks = [] {
 }();
 
 unsigned AskedBy(std::string_view value) {
+  const auto ask = [&value](size_t i) { return kAsks[static_cast<unsigned char>(value[i])]; };
   unsigned asked = 0;
-  for (const char c : value) asked |= kAsks[static_cast<unsigned char>(c)];
+  // Every byte of every line comes by here: four at a time take two thirds of the instructions of one at a time.
+  for (; value.size() >= 4; value.remove_prefix(4)) asked |= ask(0) | ask(1) | ask(2) | ask(3);
+  for (size_t i = 0; i < value.size(); ++i) asked |= ask(i);
   return asked;
 }
 
@@ -61,23 +63,18 @@ LogLine::LogLine(std::string& out, LogFormat format, WallTime now, LogLevel leve
   Add("msg", message);
 }
 
-void LogLine::MakeRoom(size_t bytes) {
-  if (static_cast<size_t>(end_ - at_) >= bytes) return;
+void LogLine::Grow(size_t bytes) {
   const auto used = static_cast<size_t>(at_ - out_.data());
   out_.resize(used + bytes + kFirstRoom);
   at_ = out_.data() + used;
   end_ = out_.data() + out_.size();
 }
 
-void LogLine::Put(std::string_view text) {
-  std::memcpy(at_, text.data(), text.size());
-  at_ += text.size();
-}
-
 void LogLine::PutNumber(int64_t n) { at_ = std::to_chars(at_, at_ + kMaxNumberSize, n).ptr; }
 
 void LogLine::PutEscaped(std::string_view value) {
   constexpr char kHex[] = "0123456789abcdef";
+  MakeRoom(value.size() * kMaxEscapeSize + 2);
   for (const char c : value) {
     if (c == '"' || c == '\\') {
       Put('\\');
@@ -93,7 +90,13 @@ void LogLine::PutEscaped(std::string_view value) {
   }
 }
 
-void LogLine::PutMillis(int64_t thousandths) {
+void LogLine::PutMillis(Duration value) {
+  const int64_t micros = std::max<int64_t>(0, std::chrono::duration_cast<std::chrono::microseconds>(value).count());
+  PutNumber(micros / 1000);
+  PutFraction(micros % 1000);
+}
+
+void LogLine::PutFraction(int64_t thousandths) {
   const char fraction[] = {'.', static_cast<char>('0' + thousandths / 100),
                            static_cast<char>('0' + thousandths / 10 % 10), static_cast<char>('0' + thousandths % 10)};
   Put({fraction, sizeof fraction});
@@ -114,51 +117,21 @@ void LogLine::PutTime(WallTime now) {
     known_second = second;
   }
   Put({text, kSecondsSize});
-  PutMillis(std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch - seconds).count());
+  PutFraction(std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch - seconds).count());
   Put('Z');
 }
 
-void LogLine::Key(std::string_view prefix, std::string_view key, size_t value_size) {
-  // Beside key and value: a separator, quotes around both, and what is between them.
-  MakeRoom(prefix.size() + key.size() + value_size + 8);
-  const bool json = format_ == LogFormat::kJson;
-  Put(json ? ',' : ' ');
-  if (json) Put('"');
-  if (!prefix.empty()) Put(prefix);
-  Put(key);
-  if (json)
-    Put("\":");
-  else
-    Put('=');
-}
-
-void LogLine::Add(std::string_view key, std::string_view value, std::string_view prefix) {
+void LogLine::PutValue(std::string_view value) {
   const unsigned asked = AskedBy(value);
-  if ((asked & kEscape) != 0) {
-    Key(prefix, key, value.size() * kMaxEscapeSize);
-    Put('"');
-    PutEscaped(value);
-    Put('"');
-    return;
-  }
-  Key(prefix, key, value.size());
   // logfmt needs no quotes around a value that has neither blanks nor "=" and is not empty.
   const bool quotes = asked != 0 || value.empty() || format_ == LogFormat::kJson;
   if (quotes) Put('"');
-  Put(value);
+  if ((asked & kEscape) == 0) {
+    Put(value);
+  } else {
+    PutEscaped(value);
+  }
   if (quotes) Put('"');
-}
-
-void LogLine::Add(std::string_view key, int64_t value) {
-  Key({}, key, kMaxNumberSize);
-  PutNumber(value);
-}
-
-void LogLine::AddMillis(std::string_view key, Duration value) {
-  Key({}, key, kMaxNumberSize);
-  const int64_t micros = std::max<int64_t>(0, std::chrono::duration_cast<std::chrono::microseconds>(value).count());
-  PutNumber(micros / 1000);
-  PutMillis(micros % 1000);
 }
 
 void LogLine::End() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -26,24 +27,55 @@ class LogLine {
   // Begins with the fields `time` (UTC, RFC 3339, milliseconds), `level` and `msg`.
   LogLine(std::string& out, LogFormat format, WallTime now, LogLevel level, std::string_view message);
 
-  // `key` is written as it is, after `prefix`.
-  void Add(std::string_view key, std::string_view value, std::string_view prefix = {});
-  void Add(std::string_view key, int64_t value);
+  // `key` is written as it is, after `prefix`. Inline, for the access log: the size of a literal key is known then.
+  void Add(std::string_view key, std::string_view value, std::string_view prefix = {}) {
+    Key(prefix, key, value.size());
+    PutValue(value);
+  }
+  void Add(std::string_view key, int64_t value) {
+    Key({}, key, kMaxNumberSize);
+    PutNumber(value);
+  }
   // Milliseconds with three decimals.
-  void AddMillis(std::string_view key, Duration value);
+  void AddMillis(std::string_view key, Duration value) {
+    Key({}, key, kMaxNumberSize);
+    PutMillis(value);
+  }
   // Ends the line with a line feed.
   void End();
 
  private:
+  static constexpr size_t kMaxNumberSize = 24;
+
   // Makes room for a field, with a value of at most `value_size` bytes beside its quotes, and writes its key.
-  void Key(std::string_view prefix, std::string_view key, size_t value_size);
-  void MakeRoom(size_t bytes);
+  [[gnu::always_inline]] void Key(std::string_view prefix, std::string_view key, size_t value_size) {
+    // Beside key and value: a separator, quotes around both, and what is between them.
+    MakeRoom(prefix.size() + key.size() + value_size + 8);
+    const bool json = format_ == LogFormat::kJson;
+    Put(json ? ',' : ' ');
+    if (json) Put('"');
+    if (!prefix.empty()) Put(prefix);
+    Put(key);
+    if (json) Put('"');
+    Put(json ? ':' : '=');
+  }
+  void MakeRoom(size_t bytes) {
+    if (static_cast<size_t>(end_ - at_) < bytes) Grow(bytes);
+  }
+  void Grow(size_t bytes);
+  // These need room made before.
   void Put(char c) { *at_++ = c; }
-  void Put(std::string_view text);
+  void Put(std::string_view text) {
+    std::memcpy(at_, text.data(), text.size());
+    at_ += text.size();
+  }
   void PutNumber(int64_t n);
-  void PutEscaped(std::string_view value);
-  void PutMillis(int64_t thousandths);
+  void PutMillis(Duration value);
+  void PutFraction(int64_t thousandths);
   void PutTime(WallTime now);
+  void PutValue(std::string_view value);
+  // Makes room itself.
+  void PutEscaped(std::string_view value);
 
   std::string& out_;
   const LogFormat format_;
