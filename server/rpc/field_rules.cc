@@ -50,16 +50,17 @@ const char* CheckHeaderName(std::string_view name) {
   if (name.empty()) return "is required";
   if (name.size() > kMaxNameBytes) return "must have at most 256 bytes";
   if (!IsToken(name)) return "must be a token (RFC 9110)";
-  const std::string lower = Lower(name);
-  if (std::find(kOwnFields.begin(), kOwnFields.end(), lower) != kOwnFields.end())
-    return "is a field that fetchd sets itself";
+  const auto same = [name](std::string_view own) {
+    return own.size() == name.size() &&
+           std::equal(own.begin(), own.end(), name.begin(), [](char a, char b) { return a == Lower(b); });
+  };
+  if (std::any_of(kOwnFields.begin(), kOwnFields.end(), same)) return "is a field that fetchd sets itself";
   return nullptr;
 }
 
 const char* CheckHeaderValue(std::string_view value) {
   if (value.size() > kMaxValueBytes) return "must have at most 16 KiB";
-  if (value.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos)
-    return "must not contain CR, LF or NUL";
+  if (HasLineEndOrNul(value)) return "must not contain CR, LF or NUL";
   if (!value.empty() && (IsBlank(value.front()) || IsBlank(value.back()))) return "must not begin or end with a blank";
   return nullptr;
 }

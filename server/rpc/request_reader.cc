@@ -169,9 +169,9 @@ std::variant<BatchSpec, Refusal> RequestReader::ReadBatch(const v1::FetchBatchRe
 std::variant<FetchSpec, ItemFailure> RequestReader::ReadBatchItem(v1::FetchRequest&& request, size_t index,
                                                                   const RpcFacts& facts) const {
   Violations violations;
-  const std::string prefix = Concat("requests[", index, "].");
-  FetchSpec spec = ReadSpec(std::move(request), Shape::kWholeBody, facts, prefix, violations);
+  FetchSpec spec = ReadSpec(std::move(request), Shape::kWholeBody, facts, "", violations);
   if (!violations.any()) return spec;
+  violations.PrependToPaths(Concat("requests[", index, "]."));
   ItemFailure result;
   result.fetch_id = std::move(spec.id);
   Failure& failure = result.failure;

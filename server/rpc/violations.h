@@ -22,6 +22,11 @@ class RequestReader::Violations {
   void Forbid(std::string_view prefix, std::string_view field, std::string_view description) {
     forbidden_ = FieldViolation{Concat(prefix, field), std::string(description)};
   }
+  // Puts `prefix` before the path of each field so far.
+  void PrependToPaths(std::string_view prefix) {
+    for (FieldViolation& violation : bad_) violation.field.insert(0, prefix);
+    if (forbidden_) forbidden_->field.insert(0, prefix);
+  }
   bool any() const { return !bad_.empty() || forbidden_.has_value(); }
   // Requires any().
   Refusal Take() && {

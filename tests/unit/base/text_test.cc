@@ -26,6 +26,18 @@ TEST(Text, ParseDecimalTakesNothingButDigitsThatFit) {
   }
 }
 
+TEST(Text, LineEndsAndNulAreFoundWhereverTheyStand) {
+  for (const char c : {'\r', '\n', '\0'}) {
+    for (size_t at = 0; at < 70; ++at) {
+      std::string text(70, 'x');
+      text[at] = c;
+      EXPECT_TRUE(HasLineEndOrNul(text)) << at;
+    }
+  }
+  EXPECT_FALSE(HasLineEndOrNul("\t \x01\x0b\x7f\xff"));
+  EXPECT_FALSE(HasLineEndOrNul({}));
+}
+
 TEST(Text, LowerIsAsciiOnly) { EXPECT_EQ(Lower("A-Z\xc3\x84"), "a-z\xc3\x84"); }
 
 }  // namespace
