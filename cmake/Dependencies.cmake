@@ -16,6 +16,13 @@ if(FETCHD_BUILD_SERVER)
   pkg_check_modules(CARES REQUIRED IMPORTED_TARGET libcares)
   pkg_check_modules(SIMDJSON REQUIRED IMPORTED_TARGET simdjson)
   pkg_check_modules(PROMETHEUS REQUIRED IMPORTED_TARGET prometheus-cpp-core)
+  # The allocator of the whole process, libraries included: a fetch makes some dozens of small allocations. Sanitizers
+  # bring their own. Nothing names a symbol of it, so the linker must be told to keep it.
+  add_library(fetchd_allocator INTERFACE)
+  if(NOT FETCHD_SANITIZE)
+    find_package(mimalloc 2 REQUIRED)
+    target_link_libraries(fetchd_allocator INTERFACE -Wl,--push-state,--no-as-needed mimalloc -Wl,--pop-state)
+  endif()
   # Asio without its deprecated parts.
   add_library(fetchd_asio INTERFACE)
   target_link_libraries(fetchd_asio INTERFACE Boost::headers Threads::Threads)

@@ -1,8 +1,5 @@
 #include "engine/connection_pool.h"
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-#include <boost/asio/post.hpp>
 #include <cassert>
 #include <string>
 #include <utility>
@@ -288,12 +285,12 @@ void ConnectionPool::StartDial(OriginState& origin, Waiter& waiter) {
   // Out of the queue: from here on the attempt's and the dial's own timeouts count.
   waiter.wait->SetDeadline(kNever);
   waiter.attempt->SetDeadline(After(dial->began, waiter.target.timeouts.attempt));
-  asio::co_spawn(executor_, RunDial(*this, std::move(dial)), asio::detached);
+  Spawn(executor_, RunDial(*this, std::move(dial)), [](std::exception_ptr) {});
 }
 
 Task<void> ConnectionPool::RunDial(ConnectionPool& pool, std::unique_ptr<Dial> dial) {
   // From the loop, not from within Pump: a dial that ends at once changes the list of waiters.
-  co_await asio::post(pool.executor_, asio::use_awaitable_t<Executor>{});
+  co_await Yield(pool.executor_);
   ConnectResult result;
   try {
     result = co_await pool.connector_.Connect(dial->target, dial->scope);

@@ -7,6 +7,7 @@
 #include "engine/origin_state.h"
 #include "engine/service.h"
 #include "net/connector.h"
+#include "net/driven_loop.h"
 
 namespace fetchd::server {
 namespace {
@@ -22,6 +23,8 @@ EngineThread::EngineThread(size_t index, const EngineOptions& options, const Clo
       clock_(clock),
       random_(Random::Seed()),
       io_(1),
+      reactor_(Reactor::Of(io_)),
+      tasks_(SpawnedTasks::Of(io_.get_executor())),
       work_(io_.get_executor()),
       wake_(io_.get_executor()) {
   timers_.OnEarlier([this](Instant at) { WakeAt(at); });
@@ -47,7 +50,7 @@ void EngineThread::Adopt() {
 void EngineThread::Run() {
   Adopt();
   runs_here_ = true;
-  io_.run();
+  DrivenLoop(io_).Run();
   current = nullptr;
 }
 

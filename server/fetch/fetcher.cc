@@ -1,6 +1,5 @@
 #include "fetch/fetcher.h"
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <exception>
 #include <string>
@@ -59,24 +58,23 @@ void Fetcher::Begin(std::shared_ptr<FetchCall> call, EngineThread& owner) {
   owner.metrics().fetches_in_flight.Add(1);
   call->OnStart(owner.executor());
   FetchCall& c = *call;
-  asio::co_spawn(owner.executor(), Run(*this, c, owner),
-                 [this, call = std::move(call), &owner](std::exception_ptr error) {
-                   // The fetch has told its end itself, unless something threw, which is a bug.
-                   if (error) {
-                     call->scope_ = nullptr;
-                     Outcome outcome;
-                     outcome.failure = Failure{.code = FailureCode::kInternal,
-                                               .phase = Phase::kPolicy,
-                                               .processed = Processed::kMaybe,
-                                               .detail = "the fetch threw"};
-                     FetchRecord record;
-                     record.failure = FailureCode::kInternal;
-                     record.detail = "the fetch threw";
-                     Describe(*call, record);
-                     Finish(*call, owner, record, std::move(outcome));
-                   }
-                   owner.OnFetchEnded();
-                 });
+  owner.tasks().Spawn(Run(*this, c, owner), [this, call = std::move(call), &owner](std::exception_ptr error) {
+    // The fetch has told its end itself, unless something threw, which is a bug.
+    if (error) {
+      call->scope_ = nullptr;
+      Outcome outcome;
+      outcome.failure = Failure{.code = FailureCode::kInternal,
+                                .phase = Phase::kPolicy,
+                                .processed = Processed::kMaybe,
+                                .detail = "the fetch threw"};
+      FetchRecord record;
+      record.failure = FailureCode::kInternal;
+      record.detail = "the fetch threw";
+      Describe(*call, record);
+      Finish(*call, owner, record, std::move(outcome));
+    }
+    owner.OnFetchEnded();
+  });
 }
 
 Task<void> Fetcher::Run(Fetcher& fetcher, FetchCall& call, EngineThread& owner) {
@@ -107,10 +105,8 @@ Task<void> Fetcher::Run(Fetcher& fetcher, FetchCall& call, EngineThread& owner) 
     record.response_bytes = result.response_bytes;
   }
   Describe(call, record);
-  // Of use to the observer alone.
-  const std::string url = fetcher.observer_ != nullptr ? spec.url.Redacted() : std::string();
-  std::string detail;
-  record.url = url;
+  std::string redacted, detail;
+  record.url = spec.url.Redacted(redacted);
   record.duration = owner.clock().Now() - began;
   if (outcome.failure) {
     detail = outcome.failure->detail;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/co_spawn.hpp>
 #include <cstring>
 #include <span>
 #include <string>
@@ -70,7 +69,7 @@ class Exchange final : private RequestWriter::Observer {
       OnWritten();
     } else {
       writer_running_ = true;
-      asio::co_spawn(executor_, RunWriter(*this), [this](std::exception_ptr error) {
+      Spawn(executor_, RunWriter(*this), [this](std::exception_ptr error) {
         if (!error) return;
         // A bug; the exchange must not wait for what will not come.
         writer_running_ = false;

@@ -1,7 +1,6 @@
 #include "net/dialing_connector.h"
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
 #include <exception>
 #include <utility>
@@ -61,7 +60,7 @@ struct DialingConnector::Race {
   Event changed;
   const std::vector<Endpoint>& endpoints;
   size_t running = 0;
-  std::optional<TcpSocket> winner;
+  std::unique_ptr<Socket> winner;
   Endpoint winner_endpoint;
   DialErrors errors;
 };
@@ -123,8 +122,8 @@ Task<std::optional<Failure>> DialingConnector::FindEndpoints(const ConnectTarget
 Task<void> DialingConnector::RunAttempt(Race& race, size_t i) {
   Dialler::Result result = co_await dialler_.Dial(race.endpoints[i], race.scope);
   --race.running;
-  if (!result.ec && !race.winner.has_value()) {
-    race.winner.emplace(std::move(result.socket));
+  if (!result.ec && race.winner == nullptr) {
+    race.winner = std::move(result.socket);
     race.winner_endpoint = race.endpoints[i];
   } else if (result.ec && !race.scope.stopped()) {
     race.errors.Add(race.endpoints[i], result.ec);
@@ -134,13 +133,13 @@ Task<void> DialingConnector::RunAttempt(Race& race, size_t i) {
 
 Task<std::optional<Failure>> DialingConnector::OpenSocket(const ConnectTarget& target, CancelScope& scope,
                                                           const std::vector<Endpoint>& endpoints,
-                                                          std::optional<TcpSocket>& socket, Endpoint& peer) {
+                                                          std::unique_ptr<Socket>& socket, Endpoint& peer) {
   CancelScope phase(scope, After(scope.Now(), target.timeouts.connect), FailureCode::kConnectionTimeout);
   DialErrors errors;
   if (endpoints.size() == 1) {
     Dialler::Result result = co_await dialler_.Dial(endpoints[0], phase);
     if (!result.ec) {
-      socket.emplace(std::move(result.socket));
+      socket = std::move(result.socket);
       peer = endpoints[0];
       co_return std::nullopt;
     }
@@ -148,10 +147,10 @@ Task<std::optional<Failure>> DialingConnector::OpenSocket(const ConnectTarget& t
   } else {
     Race race(phase, executor_, endpoints);
     size_t begun = 0;
-    while (!race.winner.has_value() && !phase.stopped() && (begun < endpoints.size() || race.running > 0)) {
+    while (race.winner == nullptr && !phase.stopped() && (begun < endpoints.size() || race.running > 0)) {
       if (begun < endpoints.size()) {
         ++race.running;
-        asio::co_spawn(executor_, RunAttempt(race, begun++), [](std::exception_ptr error) {
+        Spawn(executor_, RunAttempt(race, begun++), [](std::exception_ptr error) {
           if (error) std::rethrow_exception(error);
         });
       }
@@ -163,7 +162,7 @@ Task<std::optional<Failure>> DialingConnector::OpenSocket(const ConnectTarget& t
     // Whatever has happened to `scope`: the attempts refer to `race`, and end soon as their scope has stopped.
     CancelScope unstoppable(scope.clock(), scope.timers(), kNever, FailureCode::kInternal);
     while (race.running > 0) co_await race.changed.Wait(unstoppable);
-    if (race.winner.has_value()) {
+    if (race.winner != nullptr) {
       socket = std::move(race.winner);
       peer = race.winner_endpoint;
       co_return std::nullopt;
@@ -185,7 +184,7 @@ Task<ConnectResult> DialingConnector::Connect(ConnectTarget target, CancelScope&
     result.failure = co_await FindEndpoints(target, scope, endpoints);
   }
   if (result.failure.has_value()) co_return result;
-  std::optional<TcpSocket> socket;
+  std::unique_ptr<Socket> socket;
   Endpoint peer;
   {
     Stopwatch watch(scope.clock(), result.phases.connect);
@@ -193,10 +192,10 @@ Task<ConnectResult> DialingConnector::Connect(ConnectTarget target, CancelScope&
   }
   if (result.failure.has_value()) co_return result;
   if (target.origin.scheme == Scheme::kHttp) {
-    result.transport = std::make_unique<TcpTransport>(std::move(*socket), peer);
+    result.transport = std::make_unique<TcpTransport>(std::move(socket), peer);
     co_return result;
   }
-  auto transport = std::make_unique<TlsTransport>(std::move(*socket), peer, tls_, sessions_, target.origin.host,
+  auto transport = std::make_unique<TlsTransport>(std::move(socket), peer, tls_, sessions_, target.origin.host,
                                                   target.origin.ToString());
   {
     Stopwatch watch(scope.clock(), result.phases.tls);

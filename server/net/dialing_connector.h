@@ -39,7 +39,7 @@ class DialingConnector final : public Connector {
   Task<std::optional<Failure>> FindEndpoints(const ConnectTarget& target, CancelScope& scope,
                                              std::vector<Endpoint>& endpoints);
   Task<std::optional<Failure>> OpenSocket(const ConnectTarget& target, CancelScope& scope,
-                                          const std::vector<Endpoint>& endpoints, std::optional<TcpSocket>& socket,
+                                          const std::vector<Endpoint>& endpoints, std::unique_ptr<Socket>& socket,
                                           Endpoint& peer);
   Task<void> RunAttempt(Race& race, size_t i);
   void Shuffle(std::vector<IpAddress>& addresses);

@@ -1,9 +1,10 @@
 // A flag that a coroutine can wait for.
 #pragma once
 
+#include <coroutine>
+#include <optional>
 #include <utility>
 
-#include "absl/functional/any_invocable.h"
 #include "net/cancel_scope.h"
 #include "net/task.h"
 
@@ -19,14 +20,40 @@ class Event {
 
   // Resumes the waiter from the thread's queue, never from inside this call.
   void Set();
-  // True once set; false if `scope` stopped first.
-  Task<bool> Wait(CancelScope& scope);
+
+  // co_await it: true once set; false if `scope` stopped first.
+  class Waiting {
+   public:
+    Waiting(Event& event, CancelScope& scope) : event_(event), scope_(scope) {}
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+    // While suspended only if the frame is destroyed with its loop.
+    ~Waiting() {
+      if (hook_) event_.waiter_ = nullptr;
+    }
+    bool await_ready() const { return event_.set_ || scope_.stopped(); }
+    void await_suspend(std::coroutine_handle<> h) {
+      event_.waiter_ = h;
+      hook_.emplace(scope_, [this] { event_.Wake(); });
+    }
+    bool await_resume() {
+      hook_.reset();
+      return std::exchange(event_.set_, false);
+    }
+
+   private:
+    Event& event_;
+    CancelScope& scope_;
+    std::optional<CancelScope::StopHook> hook_;
+  };
+  Waiting Wait(CancelScope& scope) { return {*this, scope}; }
 
  private:
-  Task<void> Suspend();
+  void Wake();
+
   Executor executor_;
   bool set_ = false;
-  absl::AnyInvocable<void()> waiter_;
+  std::coroutine_handle<> waiter_;
 };
 
 }  // namespace fetchd::server

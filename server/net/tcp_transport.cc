@@ -11,45 +11,53 @@
 namespace fetchd::server {
 namespace {
 
-IoResult Failed(const error_code& ec) {
-  if (ec == asio::error::eof) return {IoResult::Kind::kEof, 0, {}};
-  if (ec == asio::error::connection_reset || ec == asio::error::broken_pipe) return {IoResult::Kind::kReset, 0, ec};
-  return {IoResult::Kind::kError, 0, ec};
+using Direction = Socket::Direction;
+
+constexpr IoResult kStopped{IoResult::Kind::kStopped, 0, {}};
+
+bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
+
+IoResult Failed(int error) {
+  const error_code ec(error, boost::system::system_category());
+  return {error == ECONNRESET || error == EPIPE ? IoResult::Kind::kReset : IoResult::Kind::kError, 0, ec};
 }
 
-error_code LastError() { return {errno, boost::system::system_category()}; }
+IoResult Closed() { return {IoResult::Kind::kError, 0, asio::error::operation_aborted}; }
 
 }  // namespace
 
-Task<IoResult> TcpTransport::ReadSome(std::span<char> buffer, CancelScope& scope) {
-  if (more_likely_ && socket_.is_open()) {
-    more_likely_ = false;
-    ssize_t n = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), 0);
+std::optional<IoResult> TcpTransport::TryRead(std::span<char> buffer) {
+  if (!socket_->is_open()) return Closed();
+  while (socket_->ready(Direction::kRead)) {
+    const ssize_t n = ::recv(socket_->fd(), buffer.data(), buffer.size(), 0);
     if (n > 0) {
-      more_likely_ = static_cast<size_t>(n) == buffer.size();
-      co_return IoResult{IoResult::Kind::kOk, static_cast<size_t>(n), {}};
+      // A short read took all there was (epoll(7)): the next one can wait for news without trying first.
+      if (static_cast<size_t>(n) < buffer.size()) socket_->Exhausted(Direction::kRead);
+      return IoResult{IoResult::Kind::kOk, static_cast<size_t>(n), {}};
     }
-    if (n == 0) co_return IoResult{IoResult::Kind::kEof, 0, {}};
-    // Errors are met again below.
+    if (n == 0) return IoResult{IoResult::Kind::kEof, 0, {}};
+    if (errno == EINTR) continue;
+    if (!WouldBlock(errno)) return Failed(errno);
+    socket_->Exhausted(Direction::kRead);
+    break;
   }
+  return std::nullopt;
+}
+
+Task<IoResult> TcpTransport::ReadSome(std::span<char> buffer, CancelScope& scope) {
+  if (const auto result = TryRead(buffer)) return *result;
+  return ReadLater(buffer, scope);
+}
+
+Task<IoResult> TcpTransport::ReadLater(std::span<char> buffer, CancelScope& scope) {
   for (;;) {
-    if (!socket_.is_open()) co_return Failed(asio::error::operation_aborted);
-    if (scope.stopped()) co_return IoResult{IoResult::Kind::kStopped, 0, {}};
-    CancelScope::StopHook hook(scope, [this] {
-      error_code ignored;
-      socket_.cancel(ignored);
-    });
-    auto [ec, n] = co_await socket_.async_read_some(asio::buffer(buffer.data(), buffer.size()), kAsTask);
-    if (!ec) {
-      more_likely_ = n == buffer.size();
-      co_return IoResult{IoResult::Kind::kOk, n, {}};
-    }
-    // A cancel by the hook of the write that waits at the same time hits the read too, which then goes on.
-    if (ec != asio::error::operation_aborted) co_return Failed(ec);
+    co_await socket_->Wait(Direction::kRead, scope);
+    if (const auto result = TryRead(buffer)) co_return *result;
+    if (scope.stopped()) co_return kStopped;
   }
 }
 
-Task<IoResult> TcpTransport::WriteSome(std::span<const asio::const_buffer> buffers, CancelScope& scope) {
+std::optional<IoResult> TcpTransport::TryWrite(std::span<const asio::const_buffer> buffers) {
   constexpr size_t kMaxPieces = 16;
   std::array<iovec, kMaxPieces> pieces;
   msghdr message{};
@@ -57,33 +65,30 @@ Task<IoResult> TcpTransport::WriteSome(std::span<const asio::const_buffer> buffe
   message.msg_iovlen = std::min(buffers.size(), kMaxPieces);
   for (size_t i = 0; i < message.msg_iovlen; ++i) pieces[i] = {const_cast<void*>(buffers[i].data()), buffers[i].size()};
   for (;;) {
-    if (!socket_.is_open()) co_return Failed(asio::error::operation_aborted);
-    // The socket's buffer nearly always has room, so the first try does not wait for the event loop.
-    ssize_t n = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
-    if (n >= 0) co_return IoResult{IoResult::Kind::kOk, static_cast<size_t>(n), {}};
+    if (!socket_->is_open()) return Closed();
+    const ssize_t n = ::sendmsg(socket_->fd(), &message, MSG_NOSIGNAL);
+    if (n >= 0) return IoResult{IoResult::Kind::kOk, static_cast<size_t>(n), {}};
     if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != EWOULDBLOCK) co_return Failed(LastError());
-    if (scope.stopped()) co_return IoResult{IoResult::Kind::kStopped, 0, {}};
-    CancelScope::StopHook hook(scope, [this] {
-      error_code ignored;
-      socket_.cancel(ignored);
-    });
-    auto [ec] = co_await socket_.async_wait(TcpSocket::wait_write, kAsTask);
-    if (ec && ec != asio::error::operation_aborted) co_return Failed(ec);
-    if (scope.stopped()) co_return IoResult{IoResult::Kind::kStopped, 0, {}};
+    if (!WouldBlock(errno)) return Failed(errno);
+    socket_->Exhausted(Direction::kWrite);
+    return std::nullopt;
   }
 }
 
-bool TcpTransport::LooksAlive() {
-  if (!socket_.is_open()) return false;
-  char byte;
-  ssize_t n = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+Task<IoResult> TcpTransport::WriteSome(std::span<const asio::const_buffer> buffers, CancelScope& scope) {
+  // The socket's buffer nearly always has room, so the first try does not look whether it is known to.
+  if (const auto result = TryWrite(buffers)) return *result;
+  return WriteLater(buffers, scope);
 }
 
-void TcpTransport::Close() {
-  error_code ignored;
-  socket_.close(ignored);
+Task<IoResult> TcpTransport::WriteLater(std::span<const asio::const_buffer> buffers, CancelScope& scope) {
+  for (;;) {
+    co_await socket_->Wait(Direction::kWrite, scope);
+    if (scope.stopped()) co_return kStopped;
+    if (const auto result = TryWrite(buffers)) co_return *result;
+  }
 }
+
+bool TcpTransport::LooksAlive() { return socket_->is_open() && !socket_->LooksReadable(); }
 
 }  // namespace fetchd::server

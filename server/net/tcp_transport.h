@@ -1,27 +1,34 @@
 // Plain TCP.
 #pragma once
 
-#include "net/dialler.h"
+#include <memory>
+#include <optional>
+
+#include "net/socket.h"
 #include "net/transport.h"
 
 namespace fetchd::server {
 
-// A Transport over a connected, non-blocking socket.
+// A Transport over a connected socket.
 class TcpTransport final : public Transport {
  public:
-  TcpTransport(TcpSocket socket, Endpoint peer) : socket_(std::move(socket)), peer_(peer) {}
+  TcpTransport(std::unique_ptr<Socket> socket, Endpoint peer) : socket_(std::move(socket)), peer_(peer) {}
 
   Task<IoResult> ReadSome(std::span<char> buffer, CancelScope& scope) override;
   Task<IoResult> WriteSome(std::span<const asio::const_buffer> buffers, CancelScope& scope) override;
   bool LooksAlive() override;
-  void Close() override;
+  void Close() override { socket_->Close(); }
   const Endpoint& peer() const override { return peer_; }
 
  private:
-  TcpSocket socket_;
+  // One try each; nullopt if it has to wait.
+  std::optional<IoResult> TryRead(std::span<char> buffer);
+  std::optional<IoResult> TryWrite(std::span<const asio::const_buffer> buffers);
+  Task<IoResult> ReadLater(std::span<char> buffer, CancelScope& scope);
+  Task<IoResult> WriteLater(std::span<const asio::const_buffer> buffers, CancelScope& scope);
+
+  std::unique_ptr<Socket> socket_;
   Endpoint peer_;
-  // The last read filled its buffer, so the next one likely finds bytes without waiting.
-  bool more_likely_ = false;
 };
 
 }  // namespace fetchd::server

@@ -18,19 +18,28 @@ namespace {
 
 constexpr size_t kMaxRecord = 16 * 1024;
 
+Socket& SocketOf(BIO* bio) { return *static_cast<Socket*>(BIO_get_data(bio)); }
+
 // OpenSSL's own socket BIO would raise SIGPIPE.
 int Write(BIO* bio, const char* data, int size) {
   BIO_clear_retry_flags(bio);
-  int fd = static_cast<int>(reinterpret_cast<intptr_t>(BIO_get_data(bio)));
-  ssize_t n = ::send(fd, data, static_cast<size_t>(size), MSG_NOSIGNAL);
+  Socket& socket = SocketOf(bio);
+  const ssize_t n = ::send(socket.fd(), data, static_cast<size_t>(size), MSG_NOSIGNAL);
+  if (n < 0 && errno == EAGAIN) socket.Exhausted(Socket::Direction::kWrite);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_write(bio);
   return static_cast<int>(n);
 }
 
 int Read(BIO* bio, char* data, int size) {
   BIO_clear_retry_flags(bio);
-  int fd = static_cast<int>(reinterpret_cast<intptr_t>(BIO_get_data(bio)));
-  ssize_t n = ::recv(fd, data, static_cast<size_t>(size), 0);
+  Socket& socket = SocketOf(bio);
+  if (!socket.ready(Socket::Direction::kRead)) {
+    BIO_set_retry_read(bio);
+    return -1;
+  }
+  const ssize_t n = ::recv(socket.fd(), data, static_cast<size_t>(size), 0);
+  // Nothing, or all there was (epoll(7)).
+  if (n < size && (n > 0 || (n < 0 && errno == EAGAIN))) socket.Exhausted(Socket::Direction::kRead);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_read(bio);
   if (n == 0) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
   return static_cast<int>(n);
@@ -42,7 +51,7 @@ long Control(BIO* bio, int command, long, void*) {
 }
 
 // A BIO over a socket that somebody else owns.
-BIO* NewSocketBio(int fd) {
+BIO* NewSocketBio(Socket& socket) {
   static BIO_METHOD* const method = [] {
     BIO_METHOD* m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "fetchd socket");
     BIO_meth_set_write(m, Write);
@@ -52,7 +61,7 @@ BIO* NewSocketBio(int fd) {
   }();
   BIO* bio = BIO_new(method);
   if (bio == nullptr) return nullptr;
-  BIO_set_data(bio, reinterpret_cast<void*>(static_cast<intptr_t>(fd)));
+  BIO_set_data(bio, &socket);
   BIO_set_init(bio, 1);
   return bio;
 }
@@ -64,15 +73,15 @@ std::string ReasonText(unsigned long error) {
 
 }  // namespace
 
-TlsTransport::TlsTransport(TcpSocket socket, Endpoint peer, const TlsContext& context, TlsSessionCache& sessions,
-                           std::string host, std::string session_key)
+TlsTransport::TlsTransport(std::unique_ptr<Socket> socket, Endpoint peer, const TlsContext& context,
+                           TlsSessionCache& sessions, std::string host, std::string session_key)
     : socket_(std::move(socket)),
       peer_(peer),
       host_(std::move(host)),
       sessions_(sessions),
       sink_{&sessions, std::move(session_key)},
       ssl_(context.NewConnection(host_)) {
-  BIO* bio = ssl_ == nullptr ? nullptr : NewSocketBio(socket_.native_handle());
+  BIO* bio = ssl_ == nullptr ? nullptr : NewSocketBio(*socket_);
   if (bio == nullptr) {
     ssl_ = nullptr;
     return;
@@ -115,15 +124,8 @@ TlsTransport::Next TlsTransport::Judge(int rc, IoResult& result) {
   return Next::kFailed;
 }
 
-Task<bool> TlsTransport::WaitFor(Next next, CancelScope& scope) {
-  if (scope.stopped()) co_return false;
-  CancelScope::StopHook hook(scope, [this] {
-    error_code ignored;
-    socket_.cancel(ignored);
-  });
-  // The error is met again by the operation that is tried next; a cancel may have been meant for the other direction.
-  co_await socket_.async_wait(next == Next::kWaitRead ? TcpSocket::wait_read : TcpSocket::wait_write, kAsTask);
-  co_return !scope.stopped();
+Socket::Waiting TlsTransport::WaitFor(Next next, CancelScope& scope) {
+  return socket_->Wait(next == Next::kWaitRead ? Socket::Direction::kRead : Socket::Direction::kWrite, scope);
 }
 
 Failure TlsTransport::HandshakeFailure(const IoResult& result) {
@@ -162,7 +164,8 @@ Task<std::optional<Failure>> TlsTransport::Handshake(CancelScope& scope, ThreadM
     Next next = Judge(rc, result);
     if (next == Next::kDone) break;
     if (next == Next::kFailed) co_return HandshakeFailure(result);
-    if (!co_await WaitFor(next, scope)) {
+    co_await WaitFor(next, scope);
+    if (scope.stopped()) {
       co_return Failure{scope.reason(), Phase::kTls, Processed::kNo,
                         Concat("TLS handshake with ", host_, " at ", peer_.ToString(), " did not end in time"), false};
     }
@@ -176,7 +179,7 @@ Task<std::optional<Failure>> TlsTransport::Handshake(CancelScope& scope, ThreadM
 Task<IoResult> TlsTransport::ReadSome(std::span<char> buffer, CancelScope& scope) {
   size_t filled = 0;
   for (;;) {
-    if (!socket_.is_open()) co_return IoResult{IoResult::Kind::kError, 0, asio::error::operation_aborted};
+    if (!socket_->is_open()) co_return IoResult{IoResult::Kind::kError, 0, asio::error::operation_aborted};
     if (end_.has_value()) co_return *end_;
     ERR_clear_error();
     errno = 0;
@@ -191,7 +194,8 @@ Task<IoResult> TlsTransport::ReadSome(std::span<char> buffer, CancelScope& scope
     if (next == Next::kFailed) end_ = failure;
     if (filled > 0) co_return IoResult{IoResult::Kind::kOk, filled, {}};
     if (next == Next::kFailed) continue;
-    if (!co_await WaitFor(next, scope)) co_return IoResult{IoResult::Kind::kStopped, 0, {}};
+    if (!scope.stopped()) co_await WaitFor(next, scope);
+    if (scope.stopped()) co_return IoResult{IoResult::Kind::kStopped, 0, {}};
   }
 }
 
@@ -211,7 +215,7 @@ std::span<const char> TlsTransport::Gather(std::span<const asio::const_buffer> b
 Task<IoResult> TlsTransport::WriteSome(std::span<const asio::const_buffer> buffers, CancelScope& scope) {
   std::span<const char> data = Gather(buffers);
   for (;;) {
-    if (!socket_.is_open()) co_return IoResult{IoResult::Kind::kError, 0, asio::error::operation_aborted};
+    if (!socket_->is_open()) co_return IoResult{IoResult::Kind::kError, 0, asio::error::operation_aborted};
     ERR_clear_error();
     errno = 0;
     size_t n = 0;
@@ -221,12 +225,14 @@ Task<IoResult> TlsTransport::WriteSome(std::span<const asio::const_buffer> buffe
     Next next = Judge(rc, result);
     ERR_clear_error();
     if (next == Next::kFailed) co_return result;
-    if (!co_await WaitFor(next, scope)) co_return IoResult{IoResult::Kind::kStopped, 0, {}};
+    if (!scope.stopped()) co_await WaitFor(next, scope);
+    if (scope.stopped()) co_return IoResult{IoResult::Kind::kStopped, 0, {}};
   }
 }
 
 bool TlsTransport::LooksAlive() {
-  if (!socket_.is_open() || !established_) return false;
+  if (!socket_->is_open() || !established_) return false;
+  if (SSL_has_pending(ssl_.get()) == 0 && !socket_->LooksReadable()) return true;
   ERR_clear_error();
   char byte;
   size_t n = 0;
@@ -236,15 +242,14 @@ bool TlsTransport::LooksAlive() {
 }
 
 void TlsTransport::Close() {
-  if (!socket_.is_open()) return;
+  if (!socket_->is_open()) return;
   if (established_) {
     ERR_clear_error();
     SSL_shutdown(ssl_.get());  // one send at most; the peer's answer is not waited for
     ERR_clear_error();
     established_ = false;
   }
-  error_code ignored;
-  socket_.close(ignored);
+  socket_->Close();
 }
 
 }  // namespace fetchd::server

@@ -1,25 +1,26 @@
 // TLS over TCP.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "model/failure.h"
-#include "net/dialler.h"
+#include "net/socket.h"
 #include "net/tls.h"
 #include "net/transport.h"
 #include "telemetry/thread_metrics.h"
 
 namespace fetchd::server {
 
-// A Transport that speaks TLS as a client over a connected, non-blocking socket. Handshake() comes first.
+// A Transport that speaks TLS as a client over a connected socket. Handshake() comes first.
 class TlsTransport final : public Transport {
  public:
   // `host` is what the certificate must be for, `session_key` the origin whose sessions in `sessions` may be resumed
   // and to which new ones are added. `context` and `sessions` outlive this.
-  TlsTransport(TcpSocket socket, Endpoint peer, const TlsContext& context, TlsSessionCache& sessions, std::string host,
-               std::string session_key);
+  TlsTransport(std::unique_ptr<Socket> socket, Endpoint peer, const TlsContext& context, TlsSessionCache& sessions,
+               std::string host, std::string session_key);
   ~TlsTransport() override;
 
   // Nullopt once the peer is proved to be `host`. Failures have phase kTls: kTlsCertificateError, kTlsAlertReceived,
@@ -36,11 +37,11 @@ class TlsTransport final : public Transport {
   // What OpenSSL said to an operation that returned `rc`.
   enum class Next { kDone, kWaitRead, kWaitWrite, kFailed };
   Next Judge(int rc, IoResult& result);
-  Task<bool> WaitFor(Next next, CancelScope& scope);
+  Socket::Waiting WaitFor(Next next, CancelScope& scope);
   Failure HandshakeFailure(const IoResult& result);
   std::span<const char> Gather(std::span<const asio::const_buffer> buffers);
 
-  TcpSocket socket_;
+  std::unique_ptr<Socket> socket_;
   Endpoint peer_;
   std::string host_;
   TlsSessionCache& sessions_;

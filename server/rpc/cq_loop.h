@@ -1,4 +1,4 @@
-// One thread that runs both asio and gRPC's completion queue.
+// One thread that runs the engine's loop and gRPC's completion queue.
 #pragma once
 
 #include <grpcpp/completion_queue.h>
@@ -7,7 +7,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <thread>
 
-#include "net/task.h"
+#include "net/driven_loop.h"
 #include "rpc/cq_tag.h"
 
 namespace fetchd::server {
@@ -22,11 +22,9 @@ namespace fetchd::server {
 // or parked while the loop, awake or being woken by a post, keeps the queue.
 //
 // Every tag on the queue must be a CqTag*. Run() is called once; both references outlive it.
-class CqLoop {
+class CqLoop final : private DrivenLoop {
  public:
-  CqLoop(asio::io_context& io, grpc::CompletionQueue& cq) : io_(io), cq_(cq), work_(io.get_executor()) {}
-  CqLoop(const CqLoop&) = delete;
-  CqLoop& operator=(const CqLoop&) = delete;
+  CqLoop(asio::io_context& io, grpc::CompletionQueue& cq) : DrivenLoop(io), cq_(cq), work_(io.get_executor()) {}
 
   // Runs on the calling thread until the queue was shut down and is empty, and then the io_context has run out of work.
   // The io_context must not be stopped before.
@@ -36,10 +34,11 @@ class CqLoop {
   enum Keeper : int { kHelper, kLoop };
 
   void Help();
-  void PollQueue();
+  size_t PollMore() override;
+  void BeforeSleep() override;
+  void AfterSleep() override { want_.store(true, std::memory_order_relaxed); }
   void GiveQueueAway();
 
-  asio::io_context& io_;
   grpc::CompletionQueue& cq_;
 
   // Who keeps the queue, as the helper sees it: it parks on this word while the loop does.
@@ -49,8 +48,6 @@ class CqLoop {
 
   // Of the loop thread.
   bool keeps_queue_ = false;
-  bool poll_posted_ = false;
-  size_t events_ = 0;
   // Until the queue is shut down and empty.
   asio::executor_work_guard<Executor> work_;
 };

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
@@ -15,6 +14,7 @@
 #include "base/clock.h"
 #include "base/timer_queue.h"
 #include "net/cancel_scope.h"
+#include "net/event.h"
 #include "net/task.h"
 #include "support/fake_clock.h"
 
@@ -53,9 +53,9 @@ class Loop {
   // Starts `task`; it goes on whenever the loop runs. `value` is set when it ends, and outlives it.
   template <typename T>
   void Start(Task<T> task, std::optional<T>& value) {
-    asio::co_spawn(context_, Store(std::move(task), value), Rethrow);
+    Spawn(executor(), Store(std::move(task), value), Rethrow);
   }
-  void Start(Task<void> task, bool& done) { asio::co_spawn(context_, Note(std::move(task), done), Rethrow); }
+  void Start(Task<void> task, bool& done) { Spawn(executor(), Note(std::move(task), done), Rethrow); }
 
   // Runs the loop until `condition()` is true.
   template <typename Condition>
@@ -113,5 +113,8 @@ class Loop {
   asio::io_context context_{1};
   asio::executor_work_guard<Executor> work_;
 };
+
+// A wait for an event, as a task.
+inline Task<bool> WaitFor(Event& event, CancelScope& scope) { co_return co_await event.Wait(scope); }
 
 }  // namespace fetchd::server

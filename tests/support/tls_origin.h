@@ -2,17 +2,19 @@
 #pragma once
 
 #include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "net/dialler.h"
 #include "net/task.h"
 #include "support/certificates.h"
 
@@ -67,35 +69,39 @@ class TlsOrigin {
   const std::string& alpn() const { return alpn_; }
 
  private:
+  using TcpSocket = asio::basic_stream_socket<asio::ip::tcp, Executor>;
   using Stream = asio::ssl::stream<TcpSocket>;
+  // Asio's own coroutines will do here.
+  using Work = asio::awaitable<void, Executor>;
+  static constexpr auto kToken = asio::as_tuple(asio::use_awaitable_t<Executor>{});
 
-  Task<void> Accept() {
+  Work Accept() {
     for (;;) {
-      auto [ec, socket] = co_await acceptor_.async_accept(kAsTask);
+      auto [ec, socket] = co_await acceptor_.async_accept(kToken);
       if (ec) co_return;
       asio::co_spawn(context_, Serve(std::make_unique<Stream>(std::move(socket), ssl_)), asio::detached);
     }
   }
 
-  Task<void> Serve(std::unique_ptr<Stream> stream) {
+  Work Serve(std::unique_ptr<Stream> stream) {
     if (hang_up_) co_return;
     if (silent_) {
       // Until the client gives up.
-      co_await stream->next_layer().async_wait(TcpSocket::wait_error, kAsTask);
+      co_await stream->next_layer().async_wait(TcpSocket::wait_error, kToken);
       co_return;
     }
-    auto [ec] = co_await stream->async_handshake(asio::ssl::stream_base::server, kAsTask);
+    auto [ec] = co_await stream->async_handshake(asio::ssl::stream_base::server, kToken);
     if (ec) co_return;
     ++handshakes_;
     std::array<char, 16384> buffer;
     for (;;) {
-      auto [read_error, n] = co_await stream->async_read_some(asio::buffer(buffer), kAsTask);
+      auto [read_error, n] = co_await stream->async_read_some(asio::buffer(buffer), kToken);
       if (read_error == asio::error::eof) ++closed_in_order_;
       if (read_error) co_return;
-      auto [write_error, written] = co_await asio::async_write(*stream, asio::buffer(buffer.data(), n), kAsTask);
+      auto [write_error, written] = co_await asio::async_write(*stream, asio::buffer(buffer.data(), n), kToken);
       if (write_error || cut_) co_return;
       if (close_) {
-        co_await stream->async_shutdown(kAsTask);
+        co_await stream->async_shutdown(kToken);
         co_return;
       }
     }

@@ -41,13 +41,13 @@ class FakeDialler final : public Dialler {
     if (auto it = leads_.find(address); it != leads_.end()) {
       co_return co_await real_.Dial({IpAddress::V4({127, 0, 0, 1}), it->second}, scope);
     }
-    if (auto it = failures_.find(address); it != failures_.end()) co_return Result{TcpSocket(executor_), it->second};
+    if (auto it = failures_.find(address); it != failures_.end()) co_return Result{nullptr, it->second};
     ++running_;
     Event never(executor_);
     co_await never.Wait(scope);
     --running_;
     ++aborted_;
-    co_return Result{TcpSocket(executor_), asio::error::operation_aborted};
+    co_return Result{nullptr, asio::error::operation_aborted};
   }
 
  private:

@@ -14,10 +14,10 @@ TEST(Event, SetBeforeWaitIsKeptAndWaitClearsIt) {
   Event event(loop.executor());
   event.Set();
   event.Set();
-  EXPECT_TRUE(loop.Run(event.Wait(loop.scope())));
+  EXPECT_TRUE(loop.Run(WaitFor(event, loop.scope())));
   CancelScope scope(loop.scope(), kNever, FailureCode::kInternal);
   std::optional<bool> second;
-  loop.Start(event.Wait(scope), second);
+  loop.Start(WaitFor(event, scope), second);
   loop.Poll();
   EXPECT_FALSE(second.has_value());
   scope.Cancel(FailureCode::kCancelled);
@@ -30,7 +30,7 @@ TEST(Event, SetResumesFromTheQueueNotFromInside) {
   Loop loop(clock);
   Event event(loop.executor());
   std::optional<bool> woken;
-  loop.Start(event.Wait(loop.scope()), woken);
+  loop.Start(WaitFor(event, loop.scope()), woken);
   loop.Poll();
   event.Set();
   EXPECT_FALSE(woken.has_value());
@@ -44,7 +44,7 @@ TEST(Event, DeadlineEndsTheWait) {
   Event event(loop.executor());
   CancelScope scope(loop.scope(), clock.Now() + std::chrono::seconds(1), FailureCode::kQueueTimeout);
   std::optional<bool> woken;
-  loop.Start(event.Wait(scope), woken);
+  loop.Start(WaitFor(event, scope), woken);
   loop.Poll();
   loop.Advance(std::chrono::seconds(1));
   EXPECT_EQ(woken, false);
@@ -56,9 +56,9 @@ TEST(Event, AStoppedScopeDoesNotHideASetEvent) {
   Event event(loop.executor());
   CancelScope scope(loop.scope(), kNever, FailureCode::kInternal);
   scope.Cancel(FailureCode::kCancelled);
-  EXPECT_FALSE(loop.Run(event.Wait(scope)));
+  EXPECT_FALSE(loop.Run(WaitFor(event, scope)));
   event.Set();
-  EXPECT_TRUE(loop.Run(event.Wait(scope)));
+  EXPECT_TRUE(loop.Run(WaitFor(event, scope)));
 }
 
 TEST(Event, SetAndStopAtOnceWakeTheWaiterOnce) {
@@ -67,7 +67,7 @@ TEST(Event, SetAndStopAtOnceWakeTheWaiterOnce) {
   Event event(loop.executor());
   CancelScope scope(loop.scope(), kNever, FailureCode::kInternal);
   std::optional<bool> woken;
-  loop.Start(event.Wait(scope), woken);
+  loop.Start(WaitFor(event, scope), woken);
   loop.Poll();
   scope.Cancel(FailureCode::kCancelled);
   event.Set();

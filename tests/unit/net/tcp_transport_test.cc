@@ -8,10 +8,13 @@
 #include <string>
 
 #include "gtest/gtest.h"
+#include "net/dialler.h"
 #include "support/loop.h"
 
 namespace fetchd::server {
 namespace {
+
+using TcpSocket = asio::basic_stream_socket<asio::ip::tcp, Executor>;
 
 using Kind = IoResult::Kind;
 

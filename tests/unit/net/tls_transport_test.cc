@@ -6,12 +6,15 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "net/dialler.h"
 #include "support/certificates.h"
 #include "support/loop.h"
 #include "support/tls_origin.h"
 
 namespace fetchd::server {
 namespace {
+
+using TcpSocket = asio::basic_stream_socket<asio::ip::tcp, Executor>;
 
 using Kind = IoResult::Kind;
 using ::testing::ElementsAre;

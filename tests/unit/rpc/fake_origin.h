@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -51,7 +50,7 @@ class FakeOrigin final : public FetchStarter {
     asio::post(owner_, [this, call = std::move(call)] {
       auto running = std::make_shared<Running>(*this, call);
       running_[call.get()] = running;
-      asio::co_spawn(owner_, Serve(running), [this, running](std::exception_ptr error) {
+      Spawn(owner_.get_executor(), Serve(running), [this, running](std::exception_ptr error) {
         if (error) std::rethrow_exception(error);
         running_.erase(running->call.get());
       });
@@ -130,7 +129,7 @@ class FakeOrigin final : public FetchStarter {
       sent += n;
       bytes.remove_prefix(n);
       // As a network would, let others run.
-      co_await asio::post(owner_.get_executor(), asio::use_awaitable_t<Executor>{});
+      co_await Yield(owner_.get_executor());
     }
     co_return true;
   }

@@ -68,7 +68,7 @@ TEST_F(StreamBridgeTest, ASlowCallerStopsTheReadAfterTwoBlocks) {
   EXPECT_EQ(Size(in_flight), StreamBridge::kFirstBlockSize + StreamBridge::kBlockSize);
   EXPECT_TRUE(bridge_->Prepare(1).empty());
   std::optional<bool> woken;
-  loop_.Start(bridge_->Writable().Wait(loop_.scope()), woken);
+  loop_.Start(WaitFor(bridge_->Writable(), loop_.scope()), woken);
   loop_.Poll();
   EXPECT_FALSE(woken);
   // The first block is sent.
@@ -155,7 +155,7 @@ TEST_F(StreamBridgeTest, AnUploadEndsAfterItsLastByteAndFailsAtOnce) {
   std::string_view piece;
   EXPECT_EQ(body.Peek(piece), RequestBody::State::kWait);
   std::optional<bool> woken;
-  loop_.Start(body.Readable().Wait(loop_.scope()), woken);
+  loop_.Start(WaitFor(body.Readable(), loop_.scope()), woken);
   bridge_->Push("abc");
   bridge_->Push("");
   bridge_->Push("defg");

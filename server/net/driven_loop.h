@@ -1,0 +1,60 @@
+// How an engine thread runs its loop.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+#include "net/reactor.h"
+#include "net/task.h"
+
+namespace fetchd::server {
+
+// Runs an io_context and its reactor in turns on the calling thread, and sleeps only when both have nothing to do. A
+// sleep in a virtual machine costs tens of microseconds to come back from, so it first goes on looking for a while if
+// that has been worth it lately: see Spin. What else has to be looked at is added by a derived class.
+class DrivenLoop {
+ public:
+  explicit DrivenLoop(asio::io_context& io) : io_(io), reactor_(Reactor::Of(io)) {}
+  virtual ~DrivenLoop() = default;
+  DrivenLoop(const DrivenLoop&) = delete;
+  DrivenLoop& operator=(const DrivenLoop&) = delete;
+
+  // Until the context is stopped or has run out of work.
+  void Run();
+
+ protected:
+  // At most this many handlers, or events of another source, before the next source has its turn.
+  static constexpr size_t kAtOnce = 32;
+
+  // Looks at a further source without waiting, from within a handler; returns how many events it had.
+  virtual size_t PollMore() { return 0; }
+  // Around each sleep.
+  virtual void BeforeSleep() {}
+  virtual void AfterSleep() {}
+
+  asio::io_context& io_;
+
+ private:
+  // How long to go on looking before a sleep: not at all after a sleep that was long, twice as long as last time after
+  // one so short that looking would have saved it. So a thread with little to do does not burn a core, and one that is
+  // asked again within microseconds does not sleep in between.
+  class Spin {
+   public:
+    Spin();
+    std::chrono::nanoseconds budget() const { return budget_; }
+    void OnSleep(std::chrono::nanoseconds slept);
+
+   private:
+    std::chrono::nanoseconds max_;
+    std::chrono::nanoseconds budget_{0};
+  };
+
+  void Turn();
+
+  Reactor& reactor_;
+  Spin spin_;
+  bool turn_posted_ = false;
+  size_t events_ = 0;
+};
+
+}  // namespace fetchd::server
