@@ -41,16 +41,21 @@ SslSessionPtr TlsSessionCache::Take(const std::string& key) {
   if (it == by_key_.end()) return nullptr;
   Entry& entry = *it->second;
   entries_.splice(entries_.begin(), entries_, it->second);
-  if (SSL_SESSION_get_protocol_version(entry.sessions.back().get()) < TLS1_3_VERSION) {
+  const bool once = SSL_SESSION_get_protocol_version(entry.sessions.back().get()) >= TLS1_3_VERSION;
+  if (!once || entry.sessions.size() == 1) {
+    entry.last_is_used = once;
     return SslSessionPtr(SSL_SESSION_dup(entry.sessions.back().get()));
   }
   SslSessionPtr session = std::move(entry.sessions.back());
   entry.sessions.pop_back();
-  if (entry.sessions.empty()) {
-    entries_.erase(it->second);
-    by_key_.erase(it);
-  }
   return session;
+}
+
+void TlsSessionCache::Forget(const std::string& key) {
+  const auto it = by_key_.find(key);
+  if (it == by_key_.end()) return;
+  entries_.erase(it->second);
+  by_key_.erase(it);
 }
 
 void TlsSessionCache::Put(const std::string& key, SslSessionPtr session) {
@@ -63,10 +68,12 @@ void TlsSessionCache::Put(const std::string& key, SslSessionPtr session) {
       by_key_.erase(entries_.back().key);
       entries_.pop_back();
     }
-    entries_.push_front({key, {}});
+    entries_.push_front({.key = key, .sessions = {}});
     by_key_[key] = entries_.begin();
   }
-  std::vector<SslSessionPtr>& sessions = entries_.front().sessions;
+  Entry& entry = entries_.front();
+  std::vector<SslSessionPtr>& sessions = entry.sessions;
+  if (std::exchange(entry.last_is_used, false)) sessions.clear();
   if (sessions.size() >= kMaxSessionsPerOrigin) sessions.erase(sessions.begin());
   sessions.push_back(std::move(session));
 }

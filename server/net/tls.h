@@ -25,8 +25,10 @@ using SslCtxPtr = std::unique_ptr<SSL_CTX, SslDeleter>;
 using SslPtr = std::unique_ptr<SSL, SslDeleter>;
 using SslSessionPtr = std::unique_ptr<SSL_SESSION, SslDeleter>;
 
-// TLS sessions by origin, for resumption. A TLS 1.3 ticket is used once (RFC 8446 appendix C.4); a TLS 1.2 session may
-// be used again. Belongs to one engine thread.
+// TLS sessions by origin, for resumption. A TLS 1.3 ticket is used once as long as there is another one: RFC 8446
+// appendix C.4 asks for that lest connections be linked to each other, which matters little between services, while a
+// full handshake costs both sides dear; so the last ticket is offered until a new one comes. A TLS 1.2 session may be
+// used again. Belongs to one engine thread.
 class TlsSessionCache {
  public:
   // Of how many origins; the least recently used one goes first.
@@ -35,6 +37,8 @@ class TlsSessionCache {
   // A session to resume, or null; the caller's alone. `key` is the origin.
   SslSessionPtr Take(const std::string& key);
   void Put(const std::string& key, SslSessionPtr session);
+  // A handshake that offered one of its sessions failed: the next one begins without.
+  void Forget(const std::string& key);
   size_t origins() const { return entries_.size(); }
 
  private:
@@ -42,7 +46,9 @@ class TlsSessionCache {
   static constexpr size_t kMaxSessionsPerOrigin = 4;
   struct Entry {
     std::string key;
-    std::vector<SslSessionPtr> sessions;
+    std::vector<SslSessionPtr> sessions;  // the newest last; never empty
+    // There is one, and it has been taken.
+    bool last_is_used = false;
   };
   size_t max_origins_;
   std::list<Entry> entries_;  // most recently used first

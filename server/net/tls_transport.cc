@@ -163,7 +163,10 @@ Task<std::optional<Failure>> TlsTransport::Handshake(CancelScope& scope, ThreadM
     IoResult result;
     Next next = Judge(rc, result);
     if (next == Next::kDone) break;
-    if (next == Next::kFailed) co_return HandshakeFailure(result);
+    if (next == Next::kFailed) {
+      sessions_.Forget(sink_.key);
+      co_return HandshakeFailure(result);
+    }
     co_await WaitFor(next, scope);
     if (scope.stopped()) {
       co_return Failure{scope.reason(), Phase::kTls, Processed::kNo,

@@ -11,19 +11,38 @@ namespace {
 
 using ::testing::HasSubstr;
 
-SslSessionPtr Session(int version) {
+SslSessionPtr Session(int version, long number = 0) {
   SslSessionPtr session(SSL_SESSION_new());
   SSL_SESSION_set_protocol_version(session.get(), version);
+  SSL_SESSION_set_timeout(session.get(), number);
   return session;
 }
 
-TEST(TlsSessionCache, ATls13TicketIsUsedOnce) {
+long Number(const SslSessionPtr& session) { return session == nullptr ? -1 : SSL_SESSION_get_timeout(session.get()); }
+
+TEST(TlsSessionCache, ATls13TicketIsUsedOnceWhileThereAreOthers) {
+  TlsSessionCache cache(4);
+  cache.Put("a", Session(TLS1_3_VERSION, 1));
+  cache.Put("a", Session(TLS1_3_VERSION, 2));
+  EXPECT_EQ(cache.Take("b"), nullptr);
+  EXPECT_EQ(Number(cache.Take("a")), 2);
+  EXPECT_EQ(Number(cache.Take("a")), 1);
+  EXPECT_EQ(Number(cache.Take("a")), 1) << "the last one, until there is another";
+  cache.Put("a", Session(TLS1_3_VERSION, 3));
+  cache.Put("a", Session(TLS1_3_VERSION, 4));
+  EXPECT_EQ(Number(cache.Take("a")), 4);
+  EXPECT_EQ(Number(cache.Take("a")), 3);
+  EXPECT_EQ(Number(cache.Take("a")), 3) << "1 is gone: it was used";
+}
+
+TEST(TlsSessionCache, ForgetsAnOriginsSessions) {
   TlsSessionCache cache(4);
   cache.Put("a", Session(TLS1_3_VERSION));
-  EXPECT_EQ(cache.Take("b"), nullptr);
-  EXPECT_NE(cache.Take("a"), nullptr);
-  EXPECT_EQ(cache.Take("a"), nullptr);
+  cache.Forget("b");
+  EXPECT_EQ(cache.origins(), 1u);
+  cache.Forget("a");
   EXPECT_EQ(cache.origins(), 0u);
+  EXPECT_EQ(cache.Take("a"), nullptr);
 }
 
 TEST(TlsSessionCache, ATls12SessionIsUsedAgain) {
@@ -39,16 +58,8 @@ TEST(TlsSessionCache, ATls12SessionIsUsedAgain) {
 
 TEST(TlsSessionCache, TheNewestTicketComesFirstAndFourAreKept) {
   TlsSessionCache cache(4);
-  SSL_SESSION* last = nullptr;
-  for (int i = 0; i < 6; ++i) {
-    SslSessionPtr session = Session(TLS1_3_VERSION);
-    last = session.get();
-    cache.Put("a", std::move(session));
-  }
-  EXPECT_EQ(cache.Take("a").get(), last);
-  int left = 0;
-  while (cache.Take("a") != nullptr) ++left;
-  EXPECT_EQ(left, 3);
+  for (long i = 1; i <= 6; ++i) cache.Put("a", Session(TLS1_3_VERSION, i));
+  for (long expected : {6, 5, 4, 3, 3}) EXPECT_EQ(Number(cache.Take("a")), expected);
 }
 
 TEST(TlsSessionCache, TheLeastRecentlyUsedOriginIsForgotten) {
