@@ -126,10 +126,10 @@ void LogLine::PutValue(std::string_view value) {
   // logfmt needs no quotes around a value that has neither blanks nor "=" and is not empty.
   const bool quotes = asked != 0 || value.empty() || format_ == LogFormat::kJson;
   if (quotes) Put('"');
-  if ((asked & kEscape) == 0) {
-    Put(value);
-  } else {
+  if ((asked & kEscape) != 0) {
     PutEscaped(value);
+  } else if (!value.empty()) {
+    Put(value);
   }
   if (quotes) Put('"');
 }

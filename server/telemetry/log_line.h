@@ -63,7 +63,7 @@ class LogLine {
     if (static_cast<size_t>(end_ - at_) < bytes) Grow(bytes);
   }
   void Grow(size_t bytes);
-  // These need room made before.
+  // These need room made before, and a text that is not null.
   void Put(char c) { *at_++ = c; }
   void Put(std::string_view text) {
     std::memcpy(at_, text.data(), text.size());
