@@ -6,32 +6,25 @@
 
 #include "fetchd/v1/fetch_service.grpc.pb.h"
 #include "loop_server.h"
-#include "rpc/response_writer.h"
 
 namespace fetchd::server {
 namespace {
 
-using CallbackFetchService = v1::FetchService::WithCallbackMethod_Fetch<
-    v1::FetchService::WithCallbackMethod_FetchBatch<v1::FetchService::Service>>;
-
-// gRPC made the message for this call alone, and has no more use for it.
-template <typename Message>
-Message&& Take(const Message* message) {
-  return std::move(*const_cast<Message*>(message));
-}
+using CallbackFetchService = v1::FetchService::WithRawCallbackMethod_Fetch<
+    v1::FetchService::WithRawCallbackMethod_FetchBatch<v1::FetchService::Service>>;
 
 class UnaryReactor final : public grpc::ServerUnaryReactor, public UnaryWork {
  public:
-  UnaryReactor(LoopDesk& desk, grpc::CallbackServerContext& context, const v1::FetchRequest* request,
-               v1::FetchResponse* response)
+  UnaryReactor(LoopDesk& desk, grpc::CallbackServerContext& context, grpc::ByteBuffer request,
+               grpc::ByteBuffer* response)
       : UnaryWork(desk), response_(*response) {
     Hold();  // until OnDone
-    Begin(context, Take(request), false);
+    Begin(context, request, false);
   }
 
  private:
-  void Answer(Collected&& collected) override {
-    WriteFetchResponse(std::move(collected), response_);
+  void Answer(grpc::ByteBuffer&& reply) override {
+    response_ = std::move(reply);
     Finish(grpc::Status::OK);
   }
   void Refuse(const grpc::Status& status) override { Finish(status); }
@@ -39,22 +32,22 @@ class UnaryReactor final : public grpc::ServerUnaryReactor, public UnaryWork {
   void OnCancel() override { Cancel(); }
   void OnDone() override { Release(); }
 
-  v1::FetchResponse& response_;
+  grpc::ByteBuffer& response_;
 };
 
-class BatchReactor final : public grpc::ServerWriteReactor<v1::FetchBatchResponse>, public BatchWork {
+class BatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, public BatchWork {
  public:
-  BatchReactor(LoopDesk& desk, grpc::CallbackServerContext& context, const v1::FetchBatchRequest* request)
+  BatchReactor(LoopDesk& desk, grpc::CallbackServerContext& context, const grpc::ByteBuffer& request)
       : BatchWork(desk) {
     Hold();  // until OnDone
-    request_ = Take(request);
+    request_bytes_ = request;
     desk.AtHome([this, &context] { Begin(context); });
   }
 
  private:
   void Write(bool last) override {
-    if (last) return StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
-    StartWrite(&response_);
+    if (last) return StartWriteAndFinish(&message_, grpc::WriteOptions(), grpc::Status::OK);
+    StartWrite(&message_);
   }
   void Refuse(const grpc::Status& status) override { Finish(status); }
   void OnWriteDone(bool ok) override {
@@ -75,13 +68,13 @@ class BatchReactor final : public grpc::ServerWriteReactor<v1::FetchBatchRespons
 class Service final : public CallbackFetchService {
  public:
   explicit Service(LoopDesk& desk) : desk_(desk) {}
-  grpc::ServerUnaryReactor* Fetch(grpc::CallbackServerContext* context, const v1::FetchRequest* request,
-                                  v1::FetchResponse* response) override {
-    return new UnaryReactor(desk_, *context, request, response);
+  grpc::ServerUnaryReactor* Fetch(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                  grpc::ByteBuffer* response) override {
+    return new UnaryReactor(desk_, *context, *request, response);
   }
-  grpc::ServerWriteReactor<v1::FetchBatchResponse>* FetchBatch(grpc::CallbackServerContext* context,
-                                                               const v1::FetchBatchRequest* request) override {
-    return new BatchReactor(desk_, *context, request);
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* FetchBatch(grpc::CallbackServerContext* context,
+                                                         const grpc::ByteBuffer* request) override {
+    return new BatchReactor(desk_, *context, *request);
   }
 
  private:

@@ -2,19 +2,22 @@
 #pragma once
 
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
 
 #include <atomic>
 #include <boost/asio/post.hpp>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
-#include <vector>
+#include <variant>
 
 #include "engine/engine.h"
 #include "fetch/admission.h"
 #include "fetch/batch.h"
 #include "fetch/fetch_starter.h"
 #include "fetchd/v1/fetch_service.pb.h"
+#include "rpc/batch_outbox.h"
 #include "rpc/request_reader.h"
 
 namespace fetchd::server {
@@ -65,14 +68,15 @@ class UnaryWork : public LoopCall {
   using LoopCall::LoopCall;
   // On any thread. Ends in one Answer or Refuse: at once if the request is refused, else on the thread of the engine
   // that owns the origin, or at home if `answer_at_home`.
-  void Begin(const grpc::ServerContextBase& context, v1::FetchRequest&& request, bool answer_at_home);
+  void Begin(const grpc::ServerContextBase& context, grpc::ByteBuffer& request, bool answer_at_home);
   // On any thread, but not while Begin runs.
   void Cancel();
-  virtual void Answer(Collected&& collected) = 0;
+  virtual void Answer(grpc::ByteBuffer&& reply) = 0;
   virtual void Refuse(const grpc::Status& status) = 0;
 
  private:
-  void OnCollected(Collected&& collected);
+  class Exchange;
+  void OnCollected(std::string_view fetch_id, Collected& collected);
 
   std::shared_ptr<FetchCall> fetch_;
 };
@@ -81,24 +85,28 @@ class UnaryWork : public LoopCall {
 class BatchWork : public LoopCall, public BatchSource, public BatchReceiver {
  protected:
   using LoopCall::LoopCall;
-  // Ends in one Write of the last results, or one Refuse.
+  // What came is in request_bytes_. Ends in one Write of the last results, or one Refuse.
   void Begin(const grpc::ServerContextBase& context);
   // The message of the last Write has left, or it never will. Harmless if there is none.
   void OnWritten(bool ok);
   void Cancel();
-  // Sends response_; the last one together with the status OK.
+  // Sends message_; the last one together with the status OK.
   virtual void Write(bool last) = 0;
   virtual void Refuse(const grpc::Status& status) = 0;
 
-  v1::FetchBatchRequest request_;
-  v1::FetchBatchResponse response_;
+  grpc::ByteBuffer request_bytes_;
+  grpc::ByteBuffer message_;
 
  private:
-  std::variant<FetchSpec, Collected> Read(size_t index) override;
-  void OnResults(std::vector<BatchItemResult> results, bool last) override;
-  void OnEnd(std::optional<Collected> broken) override;
+  std::variant<FetchSpec, ItemFailure> Read(size_t index) override;
+  void OnResult(size_t index, std::string_view fetch_id, Collected* fetched) override;
+  size_t unsent_bytes() const override { return outbox_->bytes(); }
+  bool Send(bool all) override;
+  void OnEnd(std::optional<ItemFailure> broken) override;
 
+  v1::FetchBatchRequest request_;
   RpcFacts facts_;
+  std::optional<BatchOutbox> outbox_;
   std::shared_ptr<BatchFetch> batch_;
   bool writing_ = false;
   bool wrote_last_ = false;

@@ -10,7 +10,6 @@
 #include "fetchd/v1/fetch_service.grpc.pb.h"
 #include "loop_server.h"
 #include "rpc/cq_loop.h"
-#include "rpc/response_writer.h"
 #include "rpc/rpc_call.h"
 
 namespace fetchd::server {
@@ -21,7 +20,7 @@ constexpr int kUnaryArmed = 64;
 constexpr int kBatchesArmed = 8;
 
 using QueueFetchService =
-    v1::FetchService::WithAsyncMethod_Fetch<v1::FetchService::WithAsyncMethod_FetchBatch<v1::FetchService::Service>>;
+    v1::FetchService::WithRawMethod_Fetch<v1::FetchService::WithRawMethod_FetchBatch<v1::FetchService::Service>>;
 
 // The queue, as calls see it.
 struct Queue {
@@ -76,25 +75,22 @@ class QueueUnary final : public QueueCall<QueueUnary, UnaryWork> {
   }
 
  private:
-  void OnCall() override { Begin(context_, std::move(request_), !queue_.apart); }
+  void OnCall() override { Begin(context_, request_, !queue_.apart); }
   void OnCancelled() override { Cancel(); }
   void OnFinished(bool) {}
-  void Answer(Collected&& collected) override {
-    v1::FetchResponse response;
-    WriteFetchResponse(std::move(collected), response);
-    responder_.Finish(response, grpc::Status::OK, finished_.Arm());
-  }
+  void Answer(grpc::ByteBuffer&& reply) override { responder_.Finish(reply, grpc::Status::OK, finished_.Arm()); }
   void Refuse(const grpc::Status& status) override { responder_.FinishWithError(status, finished_.Arm()); }
 
-  v1::FetchRequest request_;
-  grpc::ServerAsyncResponseWriter<v1::FetchResponse> responder_{&context_};
+  grpc::ByteBuffer request_;
+  grpc::ServerAsyncResponseWriter<grpc::ByteBuffer> responder_{&context_};
   CallTag<QueueUnary> finished_{this, &QueueUnary::OnFinished};
 };
 
 class QueueBatch final : public QueueCall<QueueBatch, BatchWork> {
  public:
   explicit QueueBatch(Queue& queue) : QueueCall(queue) {
-    queue.service.RequestFetchBatch(&context_, &request_, &writer_, queue.cq.get(), queue.cq.get(), arrived_.Arm());
+    queue.service.RequestFetchBatch(&context_, &request_bytes_, &writer_, queue.cq.get(), queue.cq.get(),
+                                    arrived_.Arm());
   }
 
  private:
@@ -108,8 +104,8 @@ class QueueBatch final : public QueueCall<QueueBatch, BatchWork> {
     AtHome([this, ok] { OnWritten(ok); });
   }
   void Write(bool last) override {
-    if (last) return writer_.WriteAndFinish(response_, grpc::WriteOptions(), grpc::Status::OK, written_.Arm());
-    writer_.Write(response_, written_.Arm());
+    if (last) return writer_.WriteAndFinish(message_, grpc::WriteOptions(), grpc::Status::OK, written_.Arm());
+    writer_.Write(message_, written_.Arm());
   }
   void Refuse(const grpc::Status& status) override { writer_.Finish(status, finished_.Arm()); }
   void OnFinished(bool) {}
@@ -123,7 +119,7 @@ class QueueBatch final : public QueueCall<QueueBatch, BatchWork> {
     });
   }
 
-  grpc::ServerAsyncWriter<v1::FetchBatchResponse> writer_{&context_};
+  grpc::ServerAsyncWriter<grpc::ByteBuffer> writer_{&context_};
   CallTag<QueueBatch> written_{this, &QueueBatch::OnEvent};
   CallTag<QueueBatch> finished_{this, &QueueBatch::OnFinished};
 };
