@@ -107,7 +107,7 @@ void BatchFetch::BeginItems() {
   }
 }
 
-void BatchFetch::Begin(size_t index, FetchSpec spec) {
+void BatchFetch::Begin(size_t index, FetchSpec&& spec) {
   auto item = std::make_shared<Item>(*this, index);
   item->spec = std::move(spec);
   item->rpc = "FetchBatch";

@@ -92,7 +92,7 @@ class BatchFetch : public std::enable_shared_from_this<BatchFetch> {
   void Schedule();
   void Run();
   void BeginItems();
-  void Begin(size_t index, FetchSpec spec);
+  void Begin(size_t index, FetchSpec&& spec);
   void OnCollected(Item& item, Collected& collected);
   void Fail(size_t index, ItemFailure failure);
   void Report(size_t index, std::string_view fetch_id, Collected* fetched);

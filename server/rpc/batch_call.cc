@@ -5,6 +5,11 @@
 #include "rpc/raw_message.h"
 
 namespace fetchd::server {
+namespace {
+
+constexpr size_t kArenaBlock = 16 * 1024;
+
+}  // namespace
 
 BatchCall::BatchCall(RpcDesk& desk) : RpcCall(desk) {
   NotifyWhenDone();
@@ -18,9 +23,13 @@ void BatchCall::OnArrived(bool ok) {
   std::variant<RpcFacts, Refusal> facts = Facts();
   if (const auto* refusal = std::get_if<Refusal>(&facts)) return Refuse(*refusal);
   facts_ = std::move(std::get<RpcFacts>(facts));
-  if (!ParseMessage(request_bytes_, request_))
+  google::protobuf::ArenaOptions options;
+  options.start_block_size = kArenaBlock;
+  options.max_block_size = kArenaBlock;
+  request_ = google::protobuf::Arena::CreateMessage<v1::FetchBatchRequest>(&arena_.emplace(options));
+  if (!ParseMessage(request_bytes_, *request_))
     return Refuse(InvalidRequest{{{"message", "is not a FetchBatchRequest"}}});
-  auto spec = desk_.reader.ReadBatch(request_, facts_);
+  auto spec = desk_.reader.ReadBatch(*request_, facts_);
   if (const auto* refusal = std::get_if<Refusal>(&spec)) return Refuse(*refusal);
   const auto& batch = std::get<BatchSpec>(spec);
   if (const auto refusal = Admit(static_cast<int64_t>(batch.max_concurrency))) return Refuse(*refusal);
@@ -33,7 +42,7 @@ void BatchCall::OnArrived(bool ok) {
 std::variant<FetchSpec, ItemFailure> BatchCall::Read(size_t index) {
   // Each item's own total timeout counts from when it is begun.
   facts_.now = desk_.clock.Now();
-  return desk_.reader.ReadBatchItem(std::move(*request_.mutable_requests(static_cast<int>(index))), index, facts_);
+  return desk_.reader.ReadBatchItem(std::move(*request_->mutable_requests(static_cast<int>(index))), index, facts_);
 }
 
 void BatchCall::OnResult(size_t index, std::string_view fetch_id, Collected* fetched) {

@@ -1,6 +1,7 @@
 // FetchService.FetchBatch.
 #pragma once
 
+#include <google/protobuf/arena.h>
 #include <grpcpp/support/async_stream.h>
 #include <grpcpp/support/byte_buffer.h>
 
@@ -34,7 +35,9 @@ class BatchCall final : public RpcCall, public BatchSource, public BatchReceiver
   void Refuse(const Refusal& refusal);
 
   grpc::ByteBuffer request_bytes_;
-  v1::FetchBatchRequest request_;
+  // Holds request_: an allocation each for a few dozen items, and none to free one by one.
+  std::optional<google::protobuf::Arena> arena_;
+  v1::FetchBatchRequest* request_ = nullptr;
   RpcFacts facts_;
   grpc::ServerAsyncWriter<grpc::ByteBuffer> writer_{&context_};
   CallTag<BatchCall> arrived_{this, &BatchCall::OnArrived};

@@ -1,5 +1,7 @@
 #include "rpc/unary_call.h"
 
+#include <google/protobuf/arena.h>
+
 #include <utility>
 
 #include "rpc/fetch_reply.h"
@@ -28,7 +30,12 @@ void UnaryCall::OnArrived(bool ok) {
   Arrived();
   std::variant<RpcFacts, Refusal> facts = Facts();
   if (const auto* refusal = std::get_if<Refusal>(&facts)) return Refuse(*refusal);
-  v1::FetchRequest request;
+  alignas(8) char block[2048];
+  google::protobuf::ArenaOptions options;
+  options.initial_block = block;
+  options.initial_block_size = sizeof(block);
+  google::protobuf::Arena arena(options);
+  v1::FetchRequest& request = *google::protobuf::Arena::CreateMessage<v1::FetchRequest>(&arena);
   if (!ParseMessage(request_, request)) return Refuse(InvalidRequest{{{"message", "is not a FetchRequest"}}});
   auto spec = desk_.reader.ReadFetch(std::move(request), std::get<RpcFacts>(facts));
   if (const auto* refusal = std::get_if<Refusal>(&spec)) return Refuse(*refusal);
