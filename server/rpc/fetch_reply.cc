@@ -79,7 +79,8 @@ void FetchReply::Write(MessageWriter& into, std::string_view prefix) {
   std::string& body = collected_.body;
   const bool own_slice = !failed_ && body.size() >= kOwnSlice;
   uint8_t* to = into.Append(prefix.size() + size_ - (own_slice ? body.size() : 0));
-  std::memcpy(to, prefix.data(), prefix.size());
+  // memcpy may not be given the null of an empty view.
+  if (!prefix.empty()) std::memcpy(to, prefix.data(), prefix.size());
   to += prefix.size();
   if (failed_) {
     failed_->SerializeWithCachedSizesToArray(to);
