@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 namespace fetchd::server {
 namespace {
@@ -9,25 +10,35 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::microseconds;
 
-constexpr microseconds kFirstSpin{20};
+constexpr microseconds kShortSpin{20};
 constexpr microseconds kLongestSpin{160};
 
 }  // namespace
 
 // With one core, those we would wait for could not run meanwhile.
-DrivenLoop::Spin::Spin() : max_(std::thread::hardware_concurrency() > 1 ? kLongestSpin : microseconds(0)) {}
+DrivenLoop::Spin::Spin() : longest_(std::thread::hardware_concurrency() > 1 ? kLongestSpin : microseconds(0)) {}
 
-void DrivenLoop::Spin::OnSleep(std::chrono::nanoseconds slept) {
-  if (slept > max_)
+std::chrono::nanoseconds DrivenLoop::Spin::budget() const {
+  return worked_ > idled_ ? std::min<std::chrono::nanoseconds>(budget_, kShortSpin) : budget_;
+}
+
+void DrivenLoop::Spin::OnSlept(std::chrono::nanoseconds d) {
+  if (d > longest_)
     budget_ = {};
   else
-    budget_ = std::clamp<std::chrono::nanoseconds>(2 * budget_, kFirstSpin, max_);
+    budget_ = std::clamp<std::chrono::nanoseconds>(2 * budget_, kShortSpin, longest_);
+}
+
+void DrivenLoop::Spin::Average(std::chrono::nanoseconds& average, std::chrono::nanoseconds d) {
+  // One long stretch must not outweigh all that follows.
+  average += (std::min<std::chrono::nanoseconds>(d, std::chrono::milliseconds(1)) - average) / 8;
 }
 
 void DrivenLoop::Run() {
   reactor_.Drive();
-  constexpr Clock::time_point kBusy{};
-  Clock::time_point idle_since = kBusy;
+  bool idle = false;
+  // When the present stretch of work, or of none, began; and the last look that found none.
+  Clock::time_point since = Clock::now(), looked = since;
   while (!io_.stopped()) {
     events_ = 0;
     if (!turn_posted_) {
@@ -39,25 +50,28 @@ void DrivenLoop::Run() {
     while (ran < kAtOnce && io_.poll_one() > 0) ++ran;
     // Other than the turn itself.
     if (ran > 1 || events_ > 0) {
-      idle_since = kBusy;
+      if (std::exchange(idle, false)) spin_.OnIdled(looked - std::exchange(since, looked));
       continue;
     }
-    const auto now = Clock::now();
-    if (idle_since == kBusy) idle_since = now;
-    if (now - idle_since < spin_.budget()) continue;
-    idle_since = kBusy;
+    looked = Clock::now();
+    if (!std::exchange(idle, true)) spin_.OnWorked(looked - std::exchange(since, looked));
+    if (looked - since < spin_.budget()) continue;
     BeforeSleep();
     reactor_.WakeContext();
     io_.run_one();
     AfterSleep();
-    spin_.OnSleep(Clock::now() - now);
+    idle = false;
+    const Clock::time_point idle_since = std::exchange(since, Clock::now());
+    spin_.OnIdled(since - idle_since);
+    spin_.OnSlept(since - idle_since);
   }
 }
 
 void DrivenLoop::Turn() {
   turn_posted_ = false;
-  events_ += PollMore();
+  // Sockets first, so that what the other source begins knows of connections that have ended meanwhile.
   events_ += reactor_.Poll();
+  events_ += PollMore();
 }
 
 }  // namespace fetchd::server

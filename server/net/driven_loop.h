@@ -37,16 +37,23 @@ class DrivenLoop {
  private:
   // How long to go on looking before a sleep: not at all after a sleep that was long, twice as long as last time after
   // one so short that looking would have saved it. So a thread with little to do does not burn a core, and one that is
-  // asked again within microseconds does not sleep in between.
+  // asked again within microseconds does not sleep in between. A thread that works most of the time looks only for
+  // about as long as a sleep costs: what comes while it sleeps is then worked off together.
   class Spin {
    public:
     Spin();
-    std::chrono::nanoseconds budget() const { return budget_; }
-    void OnSleep(std::chrono::nanoseconds slept);
+    std::chrono::nanoseconds budget() const;
+    // There was work for so long before there was none, or none before there was.
+    void OnWorked(std::chrono::nanoseconds d) { Average(worked_, d); }
+    void OnIdled(std::chrono::nanoseconds d) { Average(idled_, d); }
+    // The last idle stretch of `d` ended in a sleep.
+    void OnSlept(std::chrono::nanoseconds d);
 
    private:
-    std::chrono::nanoseconds max_;
+    static void Average(std::chrono::nanoseconds& average, std::chrono::nanoseconds d);
+    std::chrono::nanoseconds longest_;
     std::chrono::nanoseconds budget_{0};
+    std::chrono::nanoseconds worked_{0}, idled_{0};
   };
 
   void Turn();

@@ -30,17 +30,19 @@ void Reactor::shutdown() {
 
 size_t Reactor::Poll() {
   const int ready = ::epoll_wait(set_.native_handle(), events_.data(), kAtOnce, 0);
-  if (ready <= 0) return 0;
-  event_count_ = ready;
-  for (next_event_ = 0; next_event_ < event_count_;) {
-    const epoll_event& event = events_[static_cast<size_t>(next_event_++)];
-    if (event.data.ptr != nullptr) static_cast<Socket*>(event.data.ptr)->OnReady(event.events);
-  }
+  event_count_ = ready > 0 ? static_cast<size_t>(ready) : 0;
+  const size_t count = event_count_;
+  fresh_ = driven_ && count < kAtOnce;
+  // All hear before anybody goes on: who takes a connection into use must see that its peer has just closed it.
+  for (size_t i = 0; i < event_count_; ++i) static_cast<Socket*>(events_[i].data.ptr)->Hear(events_[i].events);
+  for (size_t i = 0; i < event_count_; ++i)
+    if (auto* socket = static_cast<Socket*>(events_[i].data.ptr)) socket->ResumeReady();
   event_count_ = 0;
-  return static_cast<size_t>(ready);
+  return count;
 }
 
 void Reactor::WakeContext() {
+  fresh_ = false;
   if (waking_ || sockets_ == 0) return;
   waking_ = true;
   set_.async_wait(asio::posix::descriptor_base::wait_read, [this](const error_code& error) {
@@ -67,9 +69,8 @@ void Reactor::Remove(const Socket& socket) {
     error_code ignored;
     set_.cancel(ignored);
   }
-  for (int i = next_event_; i < event_count_; ++i) {
-    if (events_[static_cast<size_t>(i)].data.ptr == &socket) events_[static_cast<size_t>(i)].data.ptr = nullptr;
-  }
+  for (size_t i = 0; i < event_count_; ++i)
+    if (events_[i].data.ptr == &socket) events_[i].data.ptr = nullptr;
 }
 
 }  // namespace fetchd::server

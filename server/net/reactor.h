@@ -33,11 +33,14 @@ class Reactor final : public asio::execution_context::service {
   ~Reactor() override;
   static Reactor& Of(asio::io_context& context) { return asio::use_service<Reactor>(context); }
 
-  // From now on the caller polls, and calls WakeContext before it sleeps in the context.
+  // From now on the caller polls in each turn, and calls WakeContext before it sleeps in the context.
   void Drive() { driven_ = true; }
-  // Resumes those whose sockets are ready, without waiting. Returns how many sockets were. Only from within a handler
-  // of the context, so that what the resumed ones post goes to the thread's own queue.
+  // Tells the sockets what has happened, without waiting, then resumes those who wait for it. Returns how many sockets
+  // had news. Only from within a handler of the context, so that what the resumed ones post goes to the thread's own
+  // queue.
   size_t Poll();
+  // Sockets know what has happened to them but for the last moments: the thread has polled since it slept.
+  bool is_fresh() const { return fresh_; }
   // The next socket that becomes ready ends a wait of the context, and is polled there. Without sockets nothing is
   // waited for, so that the context can run out of work.
   void WakeContext();
@@ -46,7 +49,7 @@ class Reactor final : public asio::execution_context::service {
 
  private:
   friend class Socket;
-  static constexpr int kAtOnce = 64;
+  static constexpr size_t kAtOnce = 256;
 
   error_code Add(Socket& socket);
   // Also forgets what this round of Poll still has to tell it.
@@ -58,11 +61,11 @@ class Reactor final : public asio::execution_context::service {
   asio::posix::basic_stream_descriptor<Executor> set_;
   size_t sockets_ = 0;
   bool driven_ = false;
+  bool fresh_ = false;
   // A wait of the context is under way.
   bool waking_ = false;
   std::array<epoll_event, kAtOnce> events_;
-  int next_event_ = 0;
-  int event_count_ = 0;
+  size_t event_count_ = 0;
 };
 
 }  // namespace fetchd::server

@@ -19,26 +19,27 @@ std::unique_ptr<Socket> Socket::Watch(Reactor& reactor, int fd, error_code& erro
 Socket::~Socket() { Close(); }
 
 bool Socket::LooksReadable() {
+  State& read = state(Direction::kRead);
+  if (!read.ready && reactor_.is_fresh()) return false;
   char byte;
   const ssize_t n = ::recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  state(Direction::kRead).ready = n >= 0 || errno != EAGAIN;
-  return state(Direction::kRead).ready;
+  read.ready = n >= 0 || errno != EAGAIN;
+  return read.ready;
 }
 
-void Socket::OnReady(uint32_t events) {
+void Socket::Hear(uint32_t events) {
   constexpr uint32_t kBroken = EPOLLHUP | EPOLLERR;
-  State& read = state(Direction::kRead);
-  State& write = state(Direction::kWrite);
   ended_ = ended_ || (events & (EPOLLRDHUP | kBroken)) != 0;
-  std::coroutine_handle<> reader, writer;
-  if ((events & (EPOLLIN | EPOLLRDHUP | kBroken)) != 0) {
-    read.ready = true;
-    reader = std::exchange(read.waiter, nullptr);
-  }
-  if ((events & (EPOLLOUT | kBroken)) != 0) {
-    write.ready = true;
-    writer = std::exchange(write.waiter, nullptr);
-  }
+  if ((events & (EPOLLIN | EPOLLRDHUP | kBroken)) != 0) state(Direction::kRead).ready = true;
+  if ((events & (EPOLLOUT | kBroken)) != 0) state(Direction::kWrite).ready = true;
+}
+
+void Socket::ResumeReady() {
+  const auto take = [this](Direction d) {
+    return state(d).ready ? std::exchange(state(d).waiter, nullptr) : std::coroutine_handle<>();
+  };
+  const std::coroutine_handle<> reader = take(Direction::kRead);
+  const std::coroutine_handle<> writer = take(Direction::kWrite);
   // The socket is not destroyed before both have gone on.
   if (reader) Resume(reader);
   if (writer) Resume(writer);

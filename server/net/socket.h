@@ -36,7 +36,8 @@ class Socket {
   // the peer's end, of which there is no further news.
   void Exhausted(Direction d) { state(d).ready = ended_ && d == Direction::kRead; }
 
-  // Asks the kernel, rather than wait for its news, whether there is anything to read: bytes, the end or an error.
+  // Whether there is anything to read: bytes, the end or an error. Asks the kernel, unless its news is fresh and says
+  // that there is not.
   bool LooksReadable();
 
   // co_await it: goes on when the direction is ready, the socket is closed, or `scope` has stopped. One at a time for
@@ -78,8 +79,10 @@ class Socket {
   Socket(Reactor& reactor, int fd) : reactor_(reactor), fd_(fd) {}
   State& state(Direction d) { return states_[static_cast<size_t>(d)]; }
   const State& state(Direction d) const { return states_[static_cast<size_t>(d)]; }
-  // From the reactor, which resumes those who wait. They may destroy this.
-  void OnReady(uint32_t events);
+  // The kernel's news, from the reactor.
+  void Hear(uint32_t events);
+  // Those who wait for a direction that is ready go on, in place. They may destroy this.
+  void ResumeReady();
   // Makes the waiter go on, from the thread's queue.
   void Wake(Direction d);
 

@@ -11,9 +11,15 @@ constexpr int kMaxBlocks = 2;
 
 }  // namespace
 
+size_t BlockSize::Take() { return std::exchange(next_, std::min(2 * next_, kMost)); }
+
+void BlockSize::OnStarved(Duration waited) {
+  if (waited > kPatience) next_ = kLeast;
+}
+
 StreamBridge::StreamBridge(Executor home, StreamListener& listener, std::optional<Upload> upload,
-                           SharedCell& buffered_bytes)
-    : home_(home), listener_(&listener), buffered_bytes_(buffered_bytes), upload_(upload) {
+                           SharedCell& buffered_bytes, const Clock& clock)
+    : home_(home), listener_(&listener), buffered_bytes_(buffered_bytes), clock_(clock), upload_(upload) {
   rpc = "FetchStream";
 }
 
@@ -36,8 +42,14 @@ std::optional<ResponseHead> StreamBridge::TakeHead() {
 
 std::vector<StreamBridge::Piece> StreamBridge::TakePieces() {
   const std::lock_guard lock(mutex_);
-  std::vector<Piece> pieces = std::exchange(full_, {});
-  if (filled_ > taken_) {
+  std::vector<Piece> pieces;
+  size_t size = 0;
+  while (!full_.empty() && size + full_.front().size <= kMaxChunk) {
+    size += full_.front().size;
+    pieces.push_back(std::move(full_.front()));
+    full_.pop_front();
+  }
+  if (filled_ > taken_ && full_.empty() && size + (filled_ - taken_) <= kMaxChunk) {
     pieces.push_back({filling_, taken_, filled_ - taken_});
     taken_ = filled_;
     // A full block is free again as soon as gRPC has sent it.
@@ -84,7 +96,7 @@ std::span<char> StreamBridge::Prepare(size_t want) {
   const std::lock_guard lock(mutex_);
   if (filling_ == nullptr) {
     if (blocks_ == kMaxBlocks) {
-      starved_ = true;
+      if (!starved_since_) starved_since_ = clock_.Now();
       return {};
     }
     filling_ = NewBlock();
@@ -93,12 +105,13 @@ std::span<char> StreamBridge::Prepare(size_t want) {
 }
 
 std::shared_ptr<StreamBridge::Block> StreamBridge::NewBlock() {
-  size_t size = prepared_ == 0 ? kFirstBlockSize : kBlockSize;
+  size_t size = block_size_.Take();
   if (content_length_ && *content_length_ > prepared_)
-    size = static_cast<size_t>(std::min<uint64_t>(*content_length_ - prepared_, kBlockSize));
+    size = static_cast<size_t>(std::min<uint64_t>(*content_length_ - prepared_, size));
   Block block = std::exchange(spare_, {});
-  // The last block of a body may be a part of the spare one.
-  if (block.size < size) block = {std::make_unique_for_overwrite<char[]>(size), size};
+  // The last block of a body may be a part of the spare one; one made for a caller that has become slow may not.
+  if (block.size < size || block.size > std::max(2 * size, BlockSize::kLeast))
+    block = {std::make_unique_for_overwrite<char[]>(size), size};
   ++blocks_;
   buffered_bytes_.Add(static_cast<int64_t>(block.size));
   prepared_ += block.size;
@@ -114,7 +127,9 @@ void StreamBridge::OnBlockFree(Block block) {
   --blocks_;
   if (done_) return;
   if (block.size > spare_.size) spare_ = std::move(block);
-  if (!std::exchange(starved_, false)) return;
+  const auto since = std::exchange(starved_since_, std::nullopt);
+  if (!since) return;
+  block_size_.OnStarved(clock_.Now() - *since);
   asio::post(*owner_, [self = Self()] { self->writable_->Set(); });
 }
 

@@ -1,6 +1,7 @@
 // What FetchStream's RPC and its fetch share.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "fetch/fetch_call.h"
 #include "telemetry/thread_metrics.h"
 
@@ -22,18 +24,34 @@ class StreamListener {
   virtual void OnBridge() = 0;
 };
 
+// How large the next block of a stream is to be. Large ones cost fewer system calls, messages and wake-ups for each
+// byte; but two of them are what a caller that reads slowly, or not at all, makes us hold.
+class BlockSize {
+ public:
+  static constexpr size_t kLeast = 64 * 1024;
+  static constexpr size_t kMost = 1024 * 1024;
+  // A caller that lets us wait longer than this for a free block does not keep pace.
+  static constexpr Duration kPatience = std::chrono::milliseconds(20);
+
+  // Of the next block, which is made now.
+  size_t Take();
+  // No block was free for `waited`.
+  void OnStarved(Duration waited);
+
+ private:
+  size_t next_ = kLeast;
+};
+
 // The fetch of one FetchStream: takes body bytes from the owner thread to the home thread and back, with a bound in
 // each direction. The response is read from the network straight into blocks, of which at most two exist at a time;
 // gRPC is handed slices of them and gives a block back when it has sent it. So a caller that does not read stops the
-// read from the origin after two blocks.
+// read from the origin after two blocks. Blocks grow as long as the caller keeps pace: see BlockSize.
 //
 // The one object of an RPC that two threads use, so it has the one mutex.
 class StreamBridge final : public FetchCall {
  public:
-  // A block's size, unless the response is known to be smaller. Two of them make the largest chunk message.
-  static constexpr size_t kBlockSize = 512 * 1024;
-  // First block of a response of unknown length: most are small.
-  static constexpr size_t kFirstBlockSize = 64 * 1024;
+  // Bytes in one chunk message at most: two blocks, half of what gRPC clients take by default.
+  static constexpr size_t kMaxChunk = 2 * BlockSize::kMost;
   // Below this many bytes of request body in the queue the caller's next message is read.
   static constexpr size_t kUploadMark = 256 * 1024;
 
@@ -53,13 +71,14 @@ class StreamBridge final : public FetchCall {
   };
 
   // `upload` is set if the caller streams a request body. `listener` must live until Detach. `buffered_bytes` counts
-  // the blocks and outlives them.
-  StreamBridge(Executor home, StreamListener& listener, std::optional<Upload> upload, SharedCell& buffered_bytes);
+  // the blocks and outlives them, as does `clock`.
+  StreamBridge(Executor home, StreamListener& listener, std::optional<Upload> upload, SharedCell& buffered_bytes,
+               const Clock& clock);
 
   // Home thread.
   void Detach() { listener_ = nullptr; }
   std::optional<ResponseHead> TakeHead();
-  // Body bytes that have arrived since the last time, at most two blocks.
+  // Body bytes that have arrived since the last time, at most kMaxChunk; ask again for the rest.
   std::vector<Piece> TakePieces();
   // The end, once head and pieces were taken. It must be taken: until then blocks and bridge may keep each other.
   std::optional<Outcome> TakeOutcome();
@@ -103,6 +122,7 @@ class StreamBridge final : public FetchCall {
   const Executor home_;
   StreamListener* listener_;
   SharedCell& buffered_bytes_;
+  const Clock& clock_;
   const std::optional<Upload> upload_;
   UploadBody upload_body_{*this};
 
@@ -119,11 +139,12 @@ class StreamBridge final : public FetchCall {
   std::shared_ptr<Block> filling_;
   size_t filled_ = 0;  // of the block being filled
   size_t taken_ = 0;   // of these, what home has taken
-  std::vector<Piece> full_;
+  std::deque<Piece> full_;
   Block spare_;
   int blocks_ = 0;
   uint64_t prepared_ = 0;  // room handed out in blocks so far
-  bool starved_ = false;
+  BlockSize block_size_;
+  std::optional<Instant> starved_since_;
   std::optional<Outcome> outcome_;
   bool done_ = false;
   // Request body.

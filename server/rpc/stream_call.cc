@@ -77,7 +77,7 @@ void StreamCall::Begin(v1::FetchStreamStart&& start) {
   streams_body_ = spec.streams_body;
   std::optional<StreamBridge::Upload> upload;
   if (streams_body_) upload = StreamBridge::Upload{spec.body_length};
-  bridge_ = std::make_shared<StreamBridge>(desk_.home, *this, upload, desk_.buffered_bytes);
+  bridge_ = std::make_shared<StreamBridge>(desk_.home, *this, upload, desk_.buffered_bytes, desk_.clock);
   bridge_->spec = std::move(spec.fetch);
   running_ = true;
   Hold();  // until the outcome was taken
@@ -112,9 +112,8 @@ void StreamCall::WriteOn() {
   std::optional<ResponseHead> head = bridge_->TakeHead();
   // What an RPC that was refused in the middle still gets of its fetch is dropped.
   if (head && !refused_) return Write(*head);
-  std::vector<StreamBridge::Piece> pieces = bridge_->TakePieces();
-  if (!pieces.empty() && !refused_) return Write(std::move(pieces));
-  pieces.clear();
+  for (std::vector<StreamBridge::Piece> pieces; !(pieces = bridge_->TakePieces()).empty();)
+    if (!refused_) return Write(std::move(pieces));
   std::optional<Outcome> outcome = bridge_->TakeOutcome();
   if (!outcome) return;
   running_ = false;

@@ -254,7 +254,7 @@ TEST_P(ServerTest, FetchStreamSendsHeadChunksAndTail) {
       tail = message.tail();
       continue;
     }
-    EXPECT_LE(message.chunk().size(), 1U << 20);
+    EXPECT_LE(message.chunk().size(), StreamBridge::kMaxChunk);
     EXPECT_FALSE(message.chunk().empty());
     body += message.chunk();
   }
@@ -318,7 +318,7 @@ TEST_P(ServerTest, ASlowCallerStopsTheReadFromTheOrigin) {
   // Beyond two blocks there is what gRPC and the kernel hold.
   while (fixture_.origin().starved == 0) std::this_thread::yield();
   EXPECT_LT(fixture_.origin().sent, 12'000'000U);
-  EXPECT_LE(fixture_.buffered(), 2 * static_cast<int64_t>(StreamBridge::kBlockSize));
+  EXPECT_LE(fixture_.buffered(), 2 * static_cast<int64_t>(BlockSize::kMost));
   context.TryCancel();
   while (stream->Read(&message)) {
   }

@@ -20,7 +20,7 @@ class CountingListener final : public StreamListener {
 class StreamBridgeTest : public ::testing::Test {
  protected:
   void Make(std::optional<StreamBridge::Upload> upload = std::nullopt) {
-    bridge_ = std::make_shared<StreamBridge>(loop_.executor(), listener_, upload, buffered_);
+    bridge_ = std::make_shared<StreamBridge>(loop_.executor(), listener_, upload, buffered_, clock_);
     bridge_->OnStart(loop_.executor());
   }
   ~StreamBridgeTest() override {
@@ -58,14 +58,27 @@ class StreamBridgeTest : public ::testing::Test {
   int next_ = 0;
 };
 
+TEST(BlockSize, DoublesUpToTheMostAndBeginsAnewForACallerThatIsSlow) {
+  BlockSize size;
+  EXPECT_EQ(size.Take(), BlockSize::kLeast);
+  EXPECT_EQ(size.Take(), 2 * BlockSize::kLeast);
+  size.OnStarved(BlockSize::kPatience);
+  EXPECT_EQ(size.Take(), 4 * BlockSize::kLeast);
+  for (int i = 0; i < 10; ++i) size.Take();
+  EXPECT_EQ(size.Take(), BlockSize::kMost);
+  size.OnStarved(BlockSize::kPatience + Duration(1));
+  EXPECT_EQ(size.Take(), BlockSize::kLeast);
+}
+
 TEST_F(StreamBridgeTest, ASlowCallerStopsTheReadAfterTwoBlocks) {
+  constexpr size_t kFirst = BlockSize::kLeast;
   Make();
   bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt});
-  EXPECT_EQ(Fill(), StreamBridge::kFirstBlockSize + StreamBridge::kBlockSize);
+  EXPECT_EQ(Fill(), 3 * kFirst);
   EXPECT_TRUE(bridge_->Prepare(1).empty());
   // Taking is not enough: gRPC still holds the bytes.
   std::vector<StreamBridge::Piece> in_flight = bridge_->TakePieces();
-  EXPECT_EQ(Size(in_flight), StreamBridge::kFirstBlockSize + StreamBridge::kBlockSize);
+  EXPECT_EQ(Size(in_flight), 3 * kFirst);
   EXPECT_TRUE(bridge_->Prepare(1).empty());
   std::optional<bool> woken;
   loop_.Start(WaitFor(bridge_->Writable(), loop_.scope()), woken);
@@ -75,7 +88,30 @@ TEST_F(StreamBridgeTest, ASlowCallerStopsTheReadAfterTwoBlocks) {
   in_flight.erase(in_flight.begin());
   loop_.Poll();
   EXPECT_TRUE(woken.value_or(false));
-  EXPECT_EQ(Fill(), StreamBridge::kBlockSize);
+  EXPECT_EQ(Fill(), 4 * kFirst);
+  EXPECT_EQ(Size(bridge_->TakePieces()), 4 * kFirst);
+  in_flight.clear();
+  EXPECT_EQ(Fill(), (8 + 16) * kFirst);
+  // This time the caller takes long, so the next blocks are small, and what is spare is too large for them.
+  EXPECT_TRUE(bridge_->Prepare(1).empty());
+  clock_.Advance(BlockSize::kPatience + std::chrono::milliseconds(1));
+  bridge_->TakePieces();
+  EXPECT_EQ(Fill(), (1 + 2) * kFirst);
+  EXPECT_EQ(buffered_.value(), static_cast<int64_t>(3 * kFirst));
+}
+
+TEST_F(StreamBridgeTest, AChunkHasAtMostTwoLargeBlocks) {
+  Make();
+  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt});
+  size_t sent = 0;
+  for (int i = 0; i < 10; ++i) {
+    const size_t filled = Fill();
+    const size_t taken = Size(bridge_->TakePieces());
+    EXPECT_EQ(taken, filled);
+    EXPECT_LE(taken, StreamBridge::kMaxChunk);
+    sent += taken;
+  }
+  EXPECT_GT(sent, 10 * BlockSize::kMost);
 }
 
 TEST_F(StreamBridgeTest, SmallBodiesTakeSmallBlocks) {
