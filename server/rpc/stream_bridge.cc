@@ -43,17 +43,25 @@ std::optional<ResponseHead> StreamBridge::TakeHead() {
 std::vector<StreamBridge::Piece> StreamBridge::TakePieces() {
   const std::lock_guard lock(mutex_);
   std::vector<Piece> pieces;
-  size_t size = 0;
-  while (!full_.empty() && size + full_.front().size <= kMaxChunk) {
-    size += full_.front().size;
-    pieces.push_back(std::move(full_.front()));
-    full_.pop_front();
+  size_t room = kMaxChunk;
+  while (room > 0 && !full_.empty()) {
+    Piece& first = full_.front();
+    const size_t n = std::min(room, first.size);
+    room -= n;
+    if (n == first.size) {
+      pieces.push_back(std::move(first));
+      full_.pop_front();
+    } else {
+      pieces.push_back({first.block, first.at, n});
+      first.at += n;
+      first.size -= n;
+    }
   }
-  if (filled_ > taken_ && full_.empty() && size + (filled_ - taken_) <= kMaxChunk) {
-    pieces.push_back({filling_, taken_, filled_ - taken_});
-    taken_ = filled_;
+  if (const size_t n = std::min(room, filled_ - taken_); n > 0) {
+    pieces.push_back({filling_, taken_, n});
+    taken_ += n;
     // A full block is free again as soon as gRPC has sent it.
-    if (filled_ == filling_->size) {
+    if (taken_ == filling_->size) {
       filling_.reset();
       filled_ = taken_ = 0;
     }

@@ -50,8 +50,8 @@ class BlockSize {
 // The one object of an RPC that two threads use, so it has the one mutex.
 class StreamBridge final : public FetchCall {
  public:
-  // Bytes in one chunk message at most: two blocks, half of what gRPC clients take by default.
-  static constexpr size_t kMaxChunk = 2 * BlockSize::kMost;
+  // Bytes in one chunk message at most; of any number of blocks.
+  static constexpr size_t kMaxChunk = 1024 * 1024;
   // Below this many bytes of request body in the queue the caller's next message is read.
   static constexpr size_t kUploadMark = 256 * 1024;
 

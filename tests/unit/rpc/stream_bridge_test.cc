@@ -1,5 +1,6 @@
 #include "rpc/stream_bridge.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,6 +11,8 @@
 
 namespace fetchd::server {
 namespace {
+
+using ::testing::ElementsAre;
 
 class CountingListener final : public StreamListener {
  public:
@@ -92,26 +95,58 @@ TEST_F(StreamBridgeTest, ASlowCallerStopsTheReadAfterTwoBlocks) {
   EXPECT_EQ(Size(bridge_->TakePieces()), 4 * kFirst);
   in_flight.clear();
   EXPECT_EQ(Fill(), (8 + 16) * kFirst);
-  // This time the caller takes long, so the next blocks are small, and what is spare is too large for them.
+  // This time the caller takes long, so the next block is small, and what is spare is too large for it.
   EXPECT_TRUE(bridge_->Prepare(1).empty());
   clock_.Advance(BlockSize::kPatience + std::chrono::milliseconds(1));
   bridge_->TakePieces();
-  EXPECT_EQ(Fill(), (1 + 2) * kFirst);
-  EXPECT_EQ(buffered_.value(), static_cast<int64_t>(3 * kFirst));
+  EXPECT_EQ(Fill(), kFirst);
+  EXPECT_EQ(buffered_.value(), static_cast<int64_t>((16 + 1) * kFirst)) << "the second block is not sent yet";
 }
 
-TEST_F(StreamBridgeTest, AChunkHasAtMostTwoLargeBlocks) {
+TEST_F(StreamBridgeTest, ChunksAreFilledUpToTheMostFromSeveralBlocks) {
   Make();
   bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt});
-  size_t sent = 0;
-  for (int i = 0; i < 10; ++i) {
-    const size_t filled = Fill();
-    const size_t taken = Size(bridge_->TakePieces());
-    EXPECT_EQ(taken, filled);
-    EXPECT_LE(taken, StreamBridge::kMaxChunk);
-    sent += taken;
+  while (buffered_.value() < static_cast<int64_t>(2 * BlockSize::kMost)) {
+    while (!bridge_->TakePieces().empty()) {
+    }
+    Fill();
   }
-  EXPECT_GT(sent, 10 * BlockSize::kMost);
+  std::string all;
+  std::vector<size_t> sizes;
+  for (;;) {
+    const auto pieces = bridge_->TakePieces();
+    if (pieces.empty()) break;
+    sizes.push_back(Size(pieces));
+    for (const auto& piece : pieces) all.append(piece.data(), piece.size);
+    if (sizes.size() == 1) Fill();  // the first block is still held in part
+  }
+  EXPECT_THAT(sizes, ElementsAre(StreamBridge::kMaxChunk, StreamBridge::kMaxChunk));
+  // In order: each 64 KiB are of one letter, the next one of the alphabet.
+  for (size_t i = 64 * 1024; i < all.size(); i += 64 * 1024)
+    ASSERT_EQ((all[i] - all[i - 1] + 26) % 26, 1) << "at " << i;
+}
+
+TEST_F(StreamBridgeTest, AChunkMayEndInTheMiddleOfABlock) {
+  Make();
+  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt});
+  while (buffered_.value() < static_cast<int64_t>(BlockSize::kMost)) {
+    while (!bridge_->TakePieces().empty()) {
+    }
+    bridge_->Prepare(64 * 1024);
+    bridge_->Commit(64 * 1024);
+  }
+  while (!bridge_->TakePieces().empty()) {
+  }
+  // The rest of this block, and as much of the next one as a chunk has room for.
+  EXPECT_EQ(Fill(), 15 * 64 * 1024 + BlockSize::kMost);
+  const auto first = bridge_->TakePieces();
+  ASSERT_EQ(first.size(), 2U);
+  EXPECT_EQ(Size(first), StreamBridge::kMaxChunk);
+  EXPECT_EQ(first[1].size, 64 * 1024U);
+  const auto second = bridge_->TakePieces();
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_EQ(second[0].block, first[1].block);
+  EXPECT_EQ(second[0].at, 64 * 1024U);
 }
 
 TEST_F(StreamBridgeTest, SmallBodiesTakeSmallBlocks) {
