@@ -1,6 +1,7 @@
 #include "rpc/stream_bridge.h"
 
 #include <algorithm>
+#include <bit>
 #include <boost/asio/post.hpp>
 #include <utility>
 
@@ -11,10 +12,14 @@ constexpr int kMaxBlocks = 2;
 
 }  // namespace
 
-size_t BlockSize::Take() { return std::exchange(next_, std::min(2 * next_, kMost)); }
+size_t BlockSize::Take() {
+  const size_t size = std::clamp(static_cast<size_t>(std::bit_floor(passed_ / 16)), kLeast, kMost);
+  passed_ += size;
+  return size;
+}
 
 void BlockSize::OnStarved(Duration waited) {
-  if (waited > kPatience) next_ = kLeast;
+  if (waited > kPatience) passed_ = 0;
 }
 
 StreamBridge::StreamBridge(Executor home, StreamListener& listener, std::optional<Upload> upload,

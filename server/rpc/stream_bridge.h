@@ -25,7 +25,8 @@ class StreamListener {
 };
 
 // How large the next block of a stream is to be. Large ones cost fewer system calls, messages and wake-ups for each
-// byte; but two of them are what a caller that reads slowly, or not at all, makes us hold.
+// byte; but two of them are what a caller that reads slowly, or not at all, makes us hold. So blocks grow with what has
+// passed without a long wait, well beyond what the buffers on the way swallow at once: 1/16 of it.
 class BlockSize {
  public:
   static constexpr size_t kLeast = 64 * 1024;
@@ -39,7 +40,8 @@ class BlockSize {
   void OnStarved(Duration waited);
 
  private:
-  size_t next_ = kLeast;
+  // Bytes, since the caller last did not keep pace.
+  uint64_t passed_ = 0;
 };
 
 // The fetch of one FetchStream: takes body bytes from the owner thread to the home thread and back, with a bound in
