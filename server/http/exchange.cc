@@ -17,7 +17,7 @@ namespace fetchd::server {
 namespace {
 
 // The largest piece read in one go, so that a sink with much credit still gets what came early.
-constexpr size_t kMaxRead = 1024 * 1024;
+constexpr size_t kMaxRead = 2 * 1024 * 1024;
 constexpr size_t kReadUntilClose = 256 * 1024;
 
 class Exchange final : private RequestWriter::Observer {

@@ -12,8 +12,9 @@ constexpr int kMaxBlocks = 2;
 
 }  // namespace
 
-size_t BlockSize::Take() {
-  const size_t size = std::clamp(static_cast<size_t>(std::bit_floor(passed_ / 16)), kLeast, kMost);
+size_t BlockSize::Take(int64_t held) {
+  const size_t most = held > kMuch ? kMostWhenScarce : kMost;
+  const size_t size = std::clamp(static_cast<size_t>(std::bit_floor(passed_ / 16)), kLeast, most);
   passed_ += size;
   return size;
 }
@@ -118,7 +119,7 @@ std::span<char> StreamBridge::Prepare(size_t want) {
 }
 
 std::shared_ptr<StreamBridge::Block> StreamBridge::NewBlock() {
-  size_t size = block_size_.Take();
+  size_t size = block_size_.Take(buffered_bytes_.value());
   if (content_length_ && *content_length_ > prepared_)
     size = static_cast<size_t>(std::min<uint64_t>(*content_length_ - prepared_, size));
   Block block = std::exchange(spare_, {});

@@ -26,16 +26,20 @@ class StreamListener {
 
 // How large the next block of a stream is to be. Large ones cost fewer system calls, messages and wake-ups for each
 // byte; but two of them are what a caller that reads slowly, or not at all, makes us hold. So blocks grow with what has
-// passed without a long wait, well beyond what the buffers on the way swallow at once: 1/16 of it.
+// passed without a long wait, well beyond what the buffers on the way swallow at once: 1/16 of it. And they stay small
+// while all streams together hold much.
 class BlockSize {
  public:
   static constexpr size_t kLeast = 64 * 1024;
-  static constexpr size_t kMost = 1024 * 1024;
+  static constexpr size_t kMost = 2 * 1024 * 1024;
+  // Beyond this in all blocks there are, blocks are no larger than kMostWhenScarce.
+  static constexpr int64_t kMuch = 64 * 1024 * 1024;
+  static constexpr size_t kMostWhenScarce = 256 * 1024;
   // A caller that lets us wait longer than this for a free block does not keep pace.
   static constexpr Duration kPatience = std::chrono::milliseconds(20);
 
-  // Of the next block, which is made now.
-  size_t Take();
+  // Of the next block, which is made now; `held` is what all blocks there are hold.
+  size_t Take(int64_t held);
   // No block was free for `waited`.
   void OnStarved(Duration waited);
 

@@ -12,7 +12,8 @@
 namespace fetchd::server {
 namespace {
 
-using ::testing::ElementsAre;
+using ::testing::Each;
+using ::testing::SizeIs;
 
 class CountingListener final : public StreamListener {
  public:
@@ -72,14 +73,16 @@ class StreamBridgeTest : public ::testing::Test {
 
 TEST(BlockSize, GrowsWithWhatHasPassedAndBeginsAnewForACallerThatIsSlow) {
   BlockSize size;
-  for (int i = 0; i < 32; ++i) EXPECT_EQ(size.Take(), BlockSize::kLeast) << i;
-  EXPECT_EQ(size.Take(), 2 * BlockSize::kLeast);
+  for (int i = 0; i < 32; ++i) EXPECT_EQ(size.Take(0), BlockSize::kLeast) << i;
+  EXPECT_EQ(size.Take(0), 2 * BlockSize::kLeast);
   size.OnStarved(BlockSize::kPatience);
-  EXPECT_EQ(size.Take(), 2 * BlockSize::kLeast);
-  for (int i = 0; i < 100; ++i) size.Take();
-  EXPECT_EQ(size.Take(), BlockSize::kMost);
+  EXPECT_EQ(size.Take(0), 2 * BlockSize::kLeast);
+  for (int i = 0; i < 200; ++i) size.Take(0);
+  EXPECT_EQ(size.Take(0), BlockSize::kMost);
+  EXPECT_EQ(size.Take(BlockSize::kMuch), BlockSize::kMost);
+  EXPECT_EQ(size.Take(BlockSize::kMuch + 1), BlockSize::kMostWhenScarce);
   size.OnStarved(BlockSize::kPatience + Duration(1));
-  EXPECT_EQ(size.Take(), BlockSize::kLeast);
+  EXPECT_EQ(size.Take(0), BlockSize::kLeast);
 }
 
 TEST_F(StreamBridgeTest, ASlowCallerStopsTheReadAfterTwoBlocks) {
@@ -130,7 +133,8 @@ TEST_F(StreamBridgeTest, ChunksAreFilledUpToTheMostFromSeveralBlocks) {
     for (const auto& piece : pieces) all.append(piece.data(), piece.size);
     if (sizes.size() == 1) Fill();  // the first block is still held in part
   }
-  EXPECT_THAT(sizes, ElementsAre(StreamBridge::kMaxChunk, StreamBridge::kMaxChunk));
+  EXPECT_THAT(sizes, SizeIs(4));
+  EXPECT_THAT(sizes, Each(StreamBridge::kMaxChunk));
   // In order: each 64 KiB are of one letter, the next one of the alphabet.
   for (size_t i = 64 * 1024; i < all.size(); i += 64 * 1024)
     ASSERT_EQ((all[i] - all[i - 1] + 26) % 26, 1) << "at " << i;
@@ -144,7 +148,8 @@ TEST_F(StreamBridgeTest, AChunkMayEndInTheMiddleOfABlock) {
   bridge_->Commit(64 * 1024);
   bridge_->TakePieces();
   // The rest of this block, and as much of the next one as a chunk has room for.
-  EXPECT_EQ(Fill(), 15 * 64 * 1024 + BlockSize::kMost);
+  EXPECT_EQ(Fill(), 2 * BlockSize::kMost - 64 * 1024);
+  EXPECT_EQ(Size(bridge_->TakePieces()), StreamBridge::kMaxChunk);
   const auto first = bridge_->TakePieces();
   ASSERT_EQ(first.size(), 2U);
   EXPECT_EQ(Size(first), StreamBridge::kMaxChunk);
