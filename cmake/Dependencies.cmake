@@ -12,7 +12,6 @@ if(FETCHD_BUILD_SERVER)
   # Debian's default Boost is 1.74; Boost.URL came with 1.81.
   find_package(Boost 1.81 REQUIRED COMPONENTS url)
   find_package(yaml-cpp REQUIRED)
-  find_package(spdlog REQUIRED)
   pkg_check_modules(CARES REQUIRED IMPORTED_TARGET libcares)
   pkg_check_modules(SIMDJSON REQUIRED IMPORTED_TARGET simdjson)
   pkg_check_modules(PROMETHEUS REQUIRED IMPORTED_TARGET prometheus-cpp-core)

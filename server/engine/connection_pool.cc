@@ -65,18 +65,22 @@ ConnectionPool::~ConnectionPool() {
 }
 
 Task<ConnectionPool::Result> ConnectionPool::Acquire(Request request) {
-  OriginState& origin = request.origin;
-  const Timeouts& timeouts = request.spec.timeouts;
   const Instant began = clock_.Now();
-  Result result;
   if (!request.fresh) {
-    if (auto connection = TakeIdle(origin)) {
-      request.scope.SetDeadline(After(began, timeouts.attempt));
+    if (auto connection = TakeIdle(request.origin)) {
+      request.scope.SetDeadline(After(began, request.spec.timeouts.attempt));
+      Result result;
       result.lease = MakeLease(std::move(connection));
-      co_return result;
+      return result;
     }
   }
+  return AwaitConnection(request, began);
+}
 
+Task<ConnectionPool::Result> ConnectionPool::AwaitConnection(Request request, Instant began) {
+  OriginState& origin = request.origin;
+  const Timeouts& timeouts = request.spec.timeouts;
+  Result result;
   CancelScope wait(request.scope, kNever, FailureCode::kQueueTimeout);
   Waiter waiter(origin, executor_);
   waiter.target = ConnectTarget{origin.origin, request.spec.url.host_address(), timeouts};

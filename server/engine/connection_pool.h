@@ -112,6 +112,8 @@ class ConnectionPool {
  private:
   friend class Lease;
 
+  // Waits in the queue, with a dial begun if the limits allow.
+  Task<Result> AwaitConnection(Request request, Instant began);
   Lease MakeLease(std::unique_ptr<PooledConnection> connection);
   void Return(std::unique_ptr<PooledConnection> connection, bool reusable);
   bool MayServeAgain(PooledConnection& connection);

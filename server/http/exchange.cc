@@ -35,21 +35,21 @@ class Exchange final : private RequestWriter::Observer {
         rate_(timeouts_.min_bytes_per_second),
         writer_done_(executor) {}
 
-  Task<ExchangeResult> Run() {
-    started_ = scope_.Now();
-    bool go_on = co_await Send();
-    if (go_on) go_on = co_await ReceiveHead();
-    if (go_on) go_on = co_await ReceiveBody();
-    RecordPhases();
-    if (writer_running_) {
+  static Task<ExchangeResult> Run(Transport& transport, ReadBuffer& buffer, Executor executor, ExchangeRequest request,
+                                  CancelScope& scope) {
+    Exchange exchange(transport, buffer, std::move(executor), request, scope);
+    exchange.started_ = scope.Now();
+    bool go_on = co_await exchange.Send();
+    if (go_on) go_on = co_await exchange.ReceiveHead();
+    if (go_on) go_on = co_await exchange.ReceiveBody();
+    exchange.RecordPhases();
+    if (exchange.writer_running_) {
       // The response is there, or nobody waits for it any more.
-      writer_.Stop();
-      CancelScope unstoppable(scope_.clock(), scope_.timers(), kNever, FailureCode::kInternal);
-      co_await writer_done_.Wait(unstoppable);
+      exchange.writer_.Stop();
+      CancelScope unstoppable(scope.clock(), scope.timers(), kNever, FailureCode::kInternal);
+      co_await exchange.writer_done_.Wait(unstoppable);
     }
-    result_.request_bytes = writer_.body_bytes();
-    result_.reusable = go_on && clean_ && writer_.complete() && codec_.keep_alive() && buffer_.empty();
-    co_return std::move(result_);
+    co_return exchange.Finish(go_on);
   }
 
  private:
@@ -60,11 +60,27 @@ class Exchange final : private RequestWriter::Observer {
     self.writer_done_.Set();
   }
 
+  ExchangeResult Finish(bool whole) {
+    result_.request_bytes = writer_.body_bytes();
+    result_.reusable = whole && clean_ && writer_.complete() && codec_.keep_alive() && buffer_.empty();
+    return std::move(result_);
+  }
+
+  // Here and below: what most exchanges can do at once is done without a coroutine of its own.
   Task<bool> Send() {
-    if (!writer_.Begin()) {
-      co_return Fail(FailureCode::kInternal, Phase::kSend, "a part of the request head holds a line break");
-    }
-    co_await writer_.WriteFirst();
+    if (!writer_.Begin())
+      return Fail(FailureCode::kInternal, Phase::kSend, "a part of the request head holds a line break");
+    Task<void> first = writer_.WriteFirst();
+    if (!first.await_ready()) return SendSlowly(std::move(first));
+    return OnFirstWritten();
+  }
+
+  Task<bool> SendSlowly(Task<void> first) {
+    co_await first;
+    co_return OnFirstWritten();
+  }
+
+  bool OnFirstWritten() {
     if (writer_.complete() || writer_.failed()) {
       OnWritten();
     } else {
@@ -77,7 +93,7 @@ class Exchange final : private RequestWriter::Observer {
         writer_done_.Set();
       });
     }
-    co_return !scope_.stopped() || FailStopped();
+    return !scope_.stopped() || FailStopped();
   }
 
   // From the writer, on its end.
@@ -149,22 +165,30 @@ class Exchange final : private RequestWriter::Observer {
     switch (codec_.framing()) {
       case ResponseCodec::Framing::kNone:
         clean_ = true;
-        co_return true;
+        return true;
       case ResponseCodec::Framing::kLength:
-        if (*length > budget_ && !request_.spec.body_limit.truncate) co_return FailBodySize();
-        co_return co_await ReceiveKnown(*length);
+        if (*length > budget_ && !request_.spec.body_limit.truncate) return FailBodySize();
+        return ReceiveKnown(*length);
       case ResponseCodec::Framing::kUntilClose:
-        co_return co_await ReceiveUntilClose();
+        return ReceiveUntilClose();
       case ResponseCodec::Framing::kChunked:
-        co_return co_await ReceiveChunked();
+        return ReceiveChunked();
     }
-    co_return false;
+    return false;
   }
 
   Task<bool> ReceiveKnown(uint64_t length) {
-    uint64_t left = std::min(length, budget_);
-    bool cut = left < length;
+    const uint64_t left = std::min(length, budget_);
+    const bool cut = left < length;
     std::string_view ready = buffer_.bytes().substr(0, left);
+    const size_t copied = CopyNow(ready);
+    buffer_.Consume(copied);
+    if (copied < left) return ReceiveRest(left - copied, cut);
+    return OnKnown(cut);
+  }
+
+  Task<bool> ReceiveRest(uint64_t left, bool cut) {
+    const std::string_view ready = buffer_.bytes().substr(0, left);
     if (!ready.empty()) {
       bool delivered = co_await Copy(ready);
       if (!delivered) co_return false;
@@ -176,9 +200,13 @@ class Exchange final : private RequestWriter::Observer {
       if (n == 0) co_return false;
       left -= n;
     }
+    co_return OnKnown(cut);
+  }
+
+  bool OnKnown(bool cut) {
     result_.truncated = cut;
     clean_ = !cut;
-    co_return true;
+    return true;
   }
 
   Task<bool> ReceiveUntilClose() {
@@ -246,22 +274,36 @@ class Exchange final : private RequestWriter::Observer {
     co_return true;
   }
 
+  // Copies as much of a piece to the sink as there is credit for; returns how much. What is left of the piece remains.
+  size_t CopyNow(std::string_view& piece) {
+    size_t copied = 0;
+    while (!piece.empty()) {
+      std::span<char> room = sink_->Prepare(piece.size());
+      if (room.empty()) break;
+      size_t n = std::min(room.size(), piece.size());
+      std::memcpy(room.data(), piece.data(), n);
+      sink_->Commit(n);
+      copied += n;
+      piece.remove_prefix(n);
+    }
+    result_.response_bytes += copied;
+    return copied;
+  }
+
   // Copies all of a piece to the sink, waiting for credit if need be.
   Task<bool> Copy(std::string_view piece) {
-    for (;;) {
-      while (!piece.empty()) {
-        std::span<char> room = sink_->Prepare(piece.size());
-        if (room.empty()) break;
-        size_t n = std::min(room.size(), piece.size());
-        std::memcpy(room.data(), piece.data(), n);
-        sink_->Commit(n);
-        result_.response_bytes += n;
-        piece.remove_prefix(n);
-      }
-      if (piece.empty()) co_return true;
+    CopyNow(piece);
+    if (piece.empty()) return true;
+    return CopySlowly(piece);
+  }
+
+  Task<bool> CopySlowly(std::string_view piece) {
+    while (!piece.empty()) {
       bool writable = co_await AwaitCredit();
       if (!writable) co_return false;
+      CopyNow(piece);
     }
+    co_return true;
   }
 
   Task<bool> AwaitCredit() {
@@ -424,8 +466,7 @@ class Exchange final : private RequestWriter::Observer {
 
 Task<ExchangeResult> RunExchange(Transport& transport, ReadBuffer& buffer, Executor executor, ExchangeRequest request,
                                  CancelScope& scope) {
-  Exchange exchange(transport, buffer, std::move(executor), request, scope);
-  co_return co_await exchange.Run();
+  return Exchange::Run(transport, buffer, std::move(executor), request, scope);
 }
 
 }  // namespace fetchd::server

@@ -31,9 +31,22 @@ bool RequestWriter::Begin() {
 }
 
 Task<void> RequestWriter::WriteFirst() {
-  Next next = Gather();
-  if (next == Next::kFailed) co_return;
-  co_await WriteOnce();
+  if (Gather() == Next::kFailed) return {};
+  // A first write seldom waits, so it has its deadline only if it does.
+  Task<IoResult> write = transport_.WriteSome(std::span(pieces_.data(), piece_count_), scope_);
+  if (!write.await_ready()) return WriteFirstSlowly(std::move(write));
+  OnFirst(write.await_resume());
+  return {};
+}
+
+Task<void> RequestWriter::WriteFirstSlowly(Task<IoResult> write) {
+  scope_.SetDeadline(After(scope_.Now(), spec_.timeouts.send_idle));
+  const IoResult result = co_await write;
+  OnFirst(result);
+}
+
+void RequestWriter::OnFirst(const IoResult& result) {
+  OnWritten(result);
   // Looks at once whether that was all, so that a request without a streamed body needs no second coroutine.
   if (!failed() && body_ == nullptr && head_left_.empty() && body_left_.empty()) complete_ = true;
 }
@@ -133,11 +146,12 @@ RequestWriter::Next RequestWriter::GatherStream() {
 
 Task<void> RequestWriter::WriteOnce() {
   scope_.SetDeadline(After(scope_.Now(), spec_.timeouts.send_idle));
-  IoResult r = co_await transport_.WriteSome(std::span(pieces_.data(), piece_count_), scope_);
-  if (r.ok()) {
-    Account(r.n);
-    co_return;
-  }
+  const IoResult result = co_await transport_.WriteSome(std::span(pieces_.data(), piece_count_), scope_);
+  OnWritten(result);
+}
+
+void RequestWriter::OnWritten(const IoResult& r) {
+  if (r.ok()) return Account(r.n);
   switch (r.kind) {
     case IoResult::Kind::kStopped:
       Fail(scope_.reason(),

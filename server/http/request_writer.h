@@ -57,8 +57,11 @@ class RequestWriter {
   Next Gather();
   Next GatherStream();
   void Account(size_t n);
+  Task<void> WriteFirstSlowly(Task<IoResult> write);
+  void OnFirst(const IoResult& result);
   // One write of `pieces_`.
   Task<void> WriteOnce();
+  void OnWritten(const IoResult& r);
   void Fail(FailureCode code, std::string detail, bool fatal);
 
   Transport& transport_;

@@ -1,10 +1,11 @@
 // How an engine thread runs its loop.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
+#include <thread>
 
 #include "net/reactor.h"
+#include "net/spin.h"
 #include "net/task.h"
 
 namespace fetchd::server {
@@ -35,31 +36,10 @@ class DrivenLoop {
   asio::io_context& io_;
 
  private:
-  // How long to go on looking before a sleep: not at all after a sleep that was long, twice as long as last time after
-  // one so short that looking would have saved it. So a thread with little to do does not burn a core, and one that is
-  // asked again within microseconds does not sleep in between. A thread that works most of the time looks only for
-  // about as long as a sleep costs: what comes while it sleeps is then worked off together.
-  class Spin {
-   public:
-    Spin();
-    std::chrono::nanoseconds budget() const;
-    // There was work for so long before there was none, or none before there was.
-    void OnWorked(std::chrono::nanoseconds d) { Average(worked_, d); }
-    void OnIdled(std::chrono::nanoseconds d) { Average(idled_, d); }
-    // The last idle stretch of `d` ended in a sleep.
-    void OnSlept(std::chrono::nanoseconds d);
-
-   private:
-    static void Average(std::chrono::nanoseconds& average, std::chrono::nanoseconds d);
-    std::chrono::nanoseconds longest_;
-    std::chrono::nanoseconds budget_{0};
-    std::chrono::nanoseconds worked_{0}, idled_{0};
-  };
-
   void Turn();
 
   Reactor& reactor_;
-  Spin spin_;
+  Spin spin_{std::thread::hardware_concurrency()};
   bool turn_posted_ = false;
   size_t events_ = 0;
 };

@@ -1,30 +1,23 @@
 #include "telemetry/log.h"
 
-#include <memory>
+#include <cstdio>
 #include <mutex>
-
-#include "spdlog/logger.h"
-#include "spdlog/sinks/stdout_sinks.h"
 
 namespace fetchd::server {
 namespace {
 
-// The lines come with their line feeds and many at a time, so spdlog adds nothing and writes once.
-LineSink ByLogger(std::string name, spdlog::sink_ptr sink) {
-  auto logger = std::make_shared<spdlog::logger>(std::move(name), std::move(sink));
-  logger->set_pattern("%v");
-  logger->set_level(spdlog::level::trace);
-  logger->flush_on(spdlog::level::trace);
-  return [logger = std::move(logger)](std::string_view lines) {
-    if (!lines.empty() && lines.back() == '\n') lines.remove_suffix(1);
-    logger->log(spdlog::level::info, spdlog::string_view_t(lines.data(), lines.size()));
+// Lines come with their line feeds, many at a time, and are written whole. Nobody is left to be told if that fails.
+LineSink To(std::FILE* file) {
+  return [file](std::string_view lines) {
+    std::fwrite(lines.data(), 1, lines.size(), file);
+    std::fflush(file);
   };
 }
 
 }  // namespace
 
-LineSink StdoutLines() { return ByLogger("stdout", std::make_shared<spdlog::sinks::stdout_sink_mt>()); }
-LineSink StderrLines() { return ByLogger("stderr", std::make_shared<spdlog::sinks::stderr_sink_mt>()); }
+LineSink StdoutLines() { return To(stdout); }
+LineSink StderrLines() { return To(stderr); }
 
 struct Log::State {
   LogOptions options;

@@ -17,7 +17,7 @@ namespace fetchd::server {
 // own thread only.
 using LineSink = absl::AnyInvocable<void(std::string_view)>;
 
-// Sinks that write to the process's standard output and error, by spdlog.
+// Sinks that write to the process's standard output and error. Thread-safe.
 LineSink StdoutLines();
 LineSink StderrLines();
 

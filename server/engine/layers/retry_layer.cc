@@ -22,24 +22,27 @@ class RetryLayer::Run final : public HeadJudge {
         scope_(*context.scope),
         idempotent_(IsIdempotent(context.spec.method, context.spec.headers, context.spec.retry.idempotent)) {}
 
-  Task<AttemptOutcome> Go() {
-    context_.judge = this;
+  static Task<AttemptOutcome> Go(RetryLayer& layer, FetchContext& context) {
+    Run run(layer, context);
+    context.judge = &run;
     for (;;) {
-      if (scope_.stopped()) {
-        outcome_ = Stopped(context_.attempts == 0 ? Phase::kPolicy : Phase::kBackoff);
+      if (run.scope_.stopped()) {
+        run.outcome_ = run.Stopped(context.attempts == 0 ? Phase::kPolicy : Phase::kBackoff);
         break;
       }
-      co_await Attempt();
-      if (context_.committed) co_return std::move(outcome_);
-      RetryDecision decision = Decide();
+      run.BeginAttempt();
+      run.outcome_ = co_await layer.next_->Call(context);
+      run.EndAttempt();
+      if (context.committed) co_return std::move(run.outcome_);
+      RetryDecision decision = run.Decide();
       if (!decision.again()) break;
-      context_.fresh_connection = decision.verdict == RetryVerdict::kRetryFresh;
-      free_attempt_used_ = free_attempt_used_ || context_.fresh_connection;
-      KeepAsLast();
-      if (decision.wait > Duration::zero()) co_await Sleep(decision.wait);
+      context.fresh_connection = decision.verdict == RetryVerdict::kRetryFresh;
+      run.free_attempt_used_ = run.free_attempt_used_ || context.fresh_connection;
+      run.KeepAsLast();
+      if (decision.wait > Duration::zero()) co_await run.Sleep(decision.wait);
     }
-    co_await Settle();
-    co_return std::move(outcome_);
+    co_await run.Settle();
+    co_return std::move(run.outcome_);
   }
 
   ResponseSink& OnHead(const ResponseHead& head) override {
@@ -56,13 +59,15 @@ class RetryLayer::Run final : public HeadJudge {
   }
 
  private:
-  Task<void> Attempt() {
+  void BeginAttempt() {
     ++context_.attempts;
     if (!context_.fresh_connection) ++counted_attempts_;
     context_.record = {};
     context_.retry_at = std::nullopt;
     kept_.reset();
-    outcome_ = co_await layer_.next_->Call(context_);
+  }
+
+  void EndAttempt() {
     if (kept_ != nullptr && kept_->overflowed()) {
       context_.committed = true;
       context_.status = context_.record.status;
@@ -164,9 +169,6 @@ class RetryLayer::Run final : public HeadJudge {
   std::optional<WallTime> last_retry_at_;
 };
 
-Task<AttemptOutcome> RetryLayer::Call(FetchContext& context) {
-  Run run(*this, context);
-  co_return co_await run.Go();
-}
+Task<AttemptOutcome> RetryLayer::Call(FetchContext& context) { return Run::Go(*this, context); }
 
 }  // namespace fetchd::server
