@@ -390,14 +390,20 @@ TEST_F(DrivenReactorTest, WhatCannotBeWatchedIsClosedAndAnError) {
   EXPECT_EQ(::fcntl(file, F_GETFD), -1);
 }
 
-TEST_F(DrivenReactorTest, DestroyingTheLoopFreesThoseWhoWait) {
+// Its own socket.
+Task<void> WaitOwning(std::unique_ptr<Socket> socket, CancelScope& scope) {
+  co_await socket->Wait(Direction::kRead, scope);
+}
+
+TEST_F(DrivenReactorTest, DestroyingTheLoopFreesThoseWhoWaitAndTheirSockets) {
   std::optional<Loop> loop(std::in_place, clock_);
   Pair pair(Reactor::Of(loop->context()));
+  const int fd = pair.near->fd();
   bool read = false;
-  loop->Start(WaitToRead(*pair.near, loop->scope()), read);
-  pair.near.reset();
+  loop->Start(WaitOwning(std::move(pair.near), loop->scope()), read);
   loop.reset();
   EXPECT_FALSE(read);
+  EXPECT_EQ(::fcntl(fd, F_GETFD), -1);
 }
 
 // What keeps an io_context at work. Without a guard, unlike Loop.
