@@ -427,7 +427,7 @@ class ReactorContextTest : public ::testing::Test {
 };
 
 TEST_F(ReactorContextTest, ASocketKeepsTheContextWaitingUntilItIsClosed) {
-  std::optional<Pair> first(std::in_place, reactor_), second(std::in_place, reactor_);
+  auto first = std::make_unique<Pair>(reactor_), second = std::make_unique<Pair>(reactor_);
   EXPECT_TRUE(Waits());
   first.reset();
   EXPECT_TRUE(Waits());
@@ -436,7 +436,7 @@ TEST_F(ReactorContextTest, ASocketKeepsTheContextWaitingUntilItIsClosed) {
 }
 
 TEST_F(ReactorContextTest, ANewSocketIsHeardThoughTheLastOneHasJustGone) {
-  std::optional<Pair> first(std::in_place, reactor_);
+  auto first = std::make_unique<Pair>(reactor_);
   EXPECT_TRUE(Waits());
   first.reset();
   Pair second(reactor_);
@@ -451,7 +451,7 @@ TEST_F(ReactorContextTest, ANewSocketIsHeardThoughTheLastOneHasJustGone) {
 
 TEST_F(ReactorContextTest, ADrivenReactorWaitsWhenAskedAndUntilTheLastSocketIsClosed) {
   reactor_.Drive();
-  std::optional<Pair> pair(std::in_place, reactor_);
+  auto pair = std::make_unique<Pair>(reactor_);
   EXPECT_FALSE(Waits());
   reactor_.WakeContext();
   // The news that a new socket may be written to ends the wait, and is polled there.
@@ -469,7 +469,7 @@ TEST_F(ReactorContextTest, ADrivenReactorWaitsWhenAskedAndUntilTheLastSocketIsCl
 
 TEST_F(ReactorContextTest, AWaitCutShortByTheLastSocketBeginsAnewForTheNext) {
   reactor_.Drive();
-  std::optional<Pair> first(std::in_place, reactor_);
+  auto first = std::make_unique<Pair>(reactor_);
   reactor_.WakeContext();
   first.reset();
   EXPECT_TRUE(RunsOut());
