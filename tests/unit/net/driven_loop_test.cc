@@ -46,6 +46,7 @@ class NotingLoop final : public DrivenLoop {
  private:
   size_t PollMore() override {
     EXPECT_EQ(sleeps_begun_, sleeps_ended_);
+    EXPECT_TRUE(Reactor::Of(io_).is_fresh());
     const size_t events = std::min(events_to_come_, kAtOnce);
     events_to_come_ -= events;
     events_seen_ += events;
@@ -221,6 +222,32 @@ TEST_F(DrivenLoopTest, ASourceWithoutEndDoesNotKeepHandlersWaiting) {
   poster.join();
   EXPECT_EQ(left, 0);
   EXPECT_EQ(loop_.sleeps_begun_, 0);
+}
+
+TEST_F(DrivenLoopTest, HandlersWithoutEndDoNotKeepTheSourceWaiting) {
+  loop_.events_to_come_ = 1000;
+  std::function<void()> again = [&] {
+    if (loop_.events_seen_ < 1000)
+      asio::post(io_, again);
+    else
+      LetGo();
+  };
+  asio::post(io_, again);
+  loop_.Run();
+  EXPECT_EQ(loop_.events_seen_, 1000u);
+  EXPECT_EQ(loop_.sleeps_begun_, 0);
+}
+
+TEST_F(DrivenLoopTest, TheNewsOfSocketsIsNotFreshAfterASleep) {
+  // NotingLoop sees to it that it is while awake.
+  loop_.on_sleep_ = [&] {
+    asio::post(io_, [&] {
+      EXPECT_FALSE(Reactor::Of(io_).is_fresh());
+      LetGo();
+    });
+  };
+  loop_.Run();
+  EXPECT_EQ(loop_.sleeps_begun_, 1);
 }
 
 TEST_F(DrivenLoopTest, EachSleepBeginsAndEndsOnce) {
