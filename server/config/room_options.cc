@@ -176,6 +176,7 @@ absl::StatusOr<RoomOptions> MakeRoomOptions(const LoadedConfig& loaded) {
   SetEngine(config, options.engine);
   SetReader(config, options.rpc.reader);
   options.rpc.listen = {config.listen().begin(), config.listen().end()};
+  options.rpc.loops = options.engine.threads;
   options.rpc.drain_pause = ToDuration(config.drain().pause());
   options.rpc.admission.max_in_flight = config.limits().max_in_flight();
   options.drain_time = options.rpc.drain_pause + ToDuration(config.drain().deadline());

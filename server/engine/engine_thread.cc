@@ -50,7 +50,7 @@ void EngineThread::Adopt() {
 void EngineThread::Run() {
   Adopt();
   runs_here_ = true;
-  DrivenLoop(io_).Run();
+  DrivenLoop(io_, DrivenLoop::CoresFor(options_.threads)).Run();
   current = nullptr;
 }
 

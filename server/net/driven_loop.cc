@@ -1,6 +1,7 @@
 #include "net/driven_loop.h"
 
 #include <chrono>
+#include <thread>
 #include <utility>
 
 namespace fetchd::server {
@@ -9,6 +10,12 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 
 }  // namespace
+
+unsigned DrivenLoop::CoresFor(int loops) {
+  // Asked of each loop by itself, all would look at the same time, and those they wait for could not run.
+  const int left = static_cast<int>(std::thread::hardware_concurrency()) - loops + 1;
+  return left > 0 ? static_cast<unsigned>(left) : 1;
+}
 
 void DrivenLoop::Run() {
   reactor_.Drive();

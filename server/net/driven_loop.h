@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <thread>
 
 #include "net/reactor.h"
 #include "net/spin.h"
@@ -15,12 +14,17 @@ namespace fetchd::server {
 // that has been worth it lately: see Spin. What else has to be looked at is added by a derived class.
 class DrivenLoop {
  public:
-  explicit DrivenLoop(asio::io_context& io) : io_(io), reactor_(Reactor::Of(io)) {}
+  // `cores` are those that this thread shares with all but other loops of the process; see Spin.
+  DrivenLoop(asio::io_context& io, unsigned cores) : io_(io), reactor_(Reactor::Of(io)), spin_(cores) {}
   virtual ~DrivenLoop() = default;
   DrivenLoop(const DrivenLoop&) = delete;
   DrivenLoop& operator=(const DrivenLoop&) = delete;
 
-  // Until the context is stopped or has run out of work.
+  // For one of `loops` loops: the cores of the machine less one for each of the others.
+  static unsigned CoresFor(int loops);
+
+  // Until the context is stopped or has run out of work. Open sockets count as work only while this sleeps: whoever
+  // wants it to go on without posts and timers holds a work guard.
   void Run();
 
  protected:
@@ -39,7 +43,7 @@ class DrivenLoop {
   void Turn();
 
   Reactor& reactor_;
-  Spin spin_{std::thread::hardware_concurrency()};
+  Spin spin_;
   bool turn_posted_ = false;
   size_t events_ = 0;
 };

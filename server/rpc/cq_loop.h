@@ -24,7 +24,8 @@ namespace fetchd::server {
 // Every tag on the queue must be a CqTag*. Run() is called once; both references outlive it.
 class CqLoop final : private DrivenLoop {
  public:
-  CqLoop(asio::io_context& io, grpc::CompletionQueue& cq) : DrivenLoop(io), cq_(cq), work_(io.get_executor()) {}
+  CqLoop(asio::io_context& io, grpc::CompletionQueue& cq, unsigned cores)
+      : DrivenLoop(io, cores), cq_(cq), work_(io.get_executor()) {}
 
   // Runs on the calling thread until the queue was shut down and is empty, and then the io_context has run out of work.
   // The io_context must not be stopped before.

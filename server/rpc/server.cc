@@ -104,7 +104,7 @@ RpcServer::RpcServer(RpcServerOptions options, FetchStarter& starter, const Resu
 
 absl::Status RpcServer::Listen() {
   if (server_ != nullptr) {
-    loop_.emplace(home_, *cq_);
+    loop_.emplace(home_, *cq_, DrivenLoop::CoresFor(options_.loops));
     return absl::OkStatus();
   }
   for (size_t i = 0; i < ports_.size(); ++i) {

@@ -53,6 +53,8 @@ struct RpcServerOptions {
   Duration max_connection_age_grace = std::chrono::minutes(5);
   // How long fetchd says NOT_SERVING and still takes calls when it drains, so that load balancers turn away first.
   Duration drain_pause = std::chrono::seconds(2);
+  // Event loops that the process runs, the server's included; see DrivenLoop::CoresFor.
+  int loops = 1;
   AdmissionOptions admission;
   ReaderOptions reader;
 };

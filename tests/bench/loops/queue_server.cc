@@ -161,7 +161,7 @@ class QueueServer final : public LoopServer {
   void RunTogether() {
     EngineThread& home = queue_.desk.home();
     home.Adopt();
-    CqLoop(home.io(), *queue_.cq).Run();
+    CqLoop(home.io(), *queue_.cq, DrivenLoop::CoresFor(home.options().threads)).Run();
   }
 
   Queue queue_;

@@ -104,8 +104,15 @@ class DrivenLoopTest : public ::testing::Test {
   // The second one is the blocking far end.
   std::array<int, 2> fds_;
   std::unique_ptr<Socket> near_;
-  NotingLoop loop_{io_};
+  NotingLoop loop_{io_, 2};
 };
+
+TEST(DrivenLoop, EachLoopLessLeavesACoreMoreToTheOthers) {
+  const unsigned cores = std::thread::hardware_concurrency();
+  EXPECT_EQ(DrivenLoop::CoresFor(1), std::max(1U, cores));
+  EXPECT_EQ(DrivenLoop::CoresFor(static_cast<int>(cores)), 1U) << "none to spare: no spin";
+  EXPECT_EQ(DrivenLoop::CoresFor(64 + static_cast<int>(cores)), 1U);
+}
 
 TEST_F(DrivenLoopTest, RunsWhatOtherThreadsPostInTheirOrder) {
   constexpr int kPosts = 1000;

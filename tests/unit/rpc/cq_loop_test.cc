@@ -43,7 +43,7 @@ void WaitFor(std::atomic<int>& count, int n) {
 
 class CqLoopTest : public ::testing::Test {
  protected:
-  CqLoopTest() : loop_(io_, cq_) {
+  CqLoopTest() : loop_(io_, cq_, 2) {
     std::promise<std::thread::id> id;
     thread_ = std::thread([this, &id] {
       id.set_value(std::this_thread::get_id());
@@ -133,7 +133,7 @@ TEST(CqLoopShutdownTest, EndsUnderLoadWithEveryEventRun) {
     asio::io_context io(1);
     grpc::CompletionQueue cq;
     std::atomic<int> events = 0;
-    CqLoop loop(io, cq);
+    CqLoop loop(io, cq, 2);
     std::thread thread([&loop] {
       CountingEvent::loop_thread = std::this_thread::get_id();
       loop.Run();
