@@ -23,7 +23,6 @@ EngineThread::EngineThread(size_t index, const EngineOptions& options, const Clo
       clock_(clock),
       random_(Random::Seed()),
       io_(1),
-      reactor_(Reactor::Of(io_)),
       tasks_(SpawnedTasks::Of(io_.get_executor())),
       work_(io_.get_executor()),
       wake_(io_.get_executor()) {

@@ -13,7 +13,6 @@
 #include "base/random.h"
 #include "base/timer_queue.h"
 #include "engine/engine_options.h"
-#include "net/reactor.h"
 #include "net/task.h"
 #include "telemetry/thread_metrics.h"
 
@@ -52,7 +51,6 @@ class EngineThread {
   // Any thread (posting only).
   asio::io_context& io() { return io_; }
   Executor executor() { return io_.get_executor(); }
-  Reactor& reactor() { return reactor_; }
   SpawnedTasks& tasks() { return tasks_; }
   size_t index() const { return index_; }
   const Clock& clock() const { return clock_; }
@@ -87,7 +85,6 @@ class EngineThread {
   // timers.
   TimerQueue timers_;
   asio::io_context io_;
-  Reactor& reactor_;
   SpawnedTasks& tasks_;
   std::optional<asio::executor_work_guard<Executor>> work_;
   asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor> wake_;

@@ -106,7 +106,8 @@ Task<void> Fetcher::Run(Fetcher& fetcher, FetchCall& call, EngineThread& owner) 
   }
   Describe(call, record);
   std::string redacted, detail;
-  record.url = spec.url.Redacted(redacted);
+  // Of use to the observer alone.
+  if (fetcher.observer_ != nullptr) record.url = spec.url.Redacted(redacted);
   record.duration = owner.clock().Now() - began;
   if (outcome.failure) {
     detail = outcome.failure->detail;
