@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "base/clock.h"
 #include "model/failure.h"
 #include "model/headers.h"
+#include "model/trace.h"
 
 namespace fetchd::server {
 
@@ -22,6 +24,8 @@ struct Outcome {
   int attempts = 0;
   // When the origin said it would answer again (Retry-After).
   std::optional<WallTime> retry_at;
+  // What happened, if the caller asked for it (FetchSpec::explain).
+  std::unique_ptr<Trace> trace;
 
   bool ok() const { return !failure.has_value(); }
 };

@@ -10,13 +10,9 @@
 #include "base/clock.h"
 #include "model/failure.h"
 #include "model/headers.h"
+#include "model/phase_times.h"
 
 namespace fetchd::server {
-
-// Time spent in each phase; nullopt if the attempt did not go through it (a reused connection has no connect phase).
-struct PhaseTimes {
-  std::optional<Duration> queue, dns, connect, tls, send, wait, receive;
-};
 
 // One attempt.
 struct AttemptRecord {
