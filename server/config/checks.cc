@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <map>
 #include <set>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "config/effective.h"
 #include "config/scalar.h"
 #include "model/ip_address.h"
 
@@ -15,6 +18,7 @@ namespace {
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
+namespace v1 = ::fetchd::config::v1;
 
 class Checker {
  public:
@@ -59,14 +63,62 @@ class Checker {
   void Order() {
     NotMore("dns.min_ttl", "dns.max_ttl");
     NotMore("retry.initial_backoff", "retry.max_backoff");
+    NotMore("breaker.open_time", "breaker.max_open_time");
+    if (config_.concurrency().max() > 0) {
+      NotMore("concurrency.min", "concurrency.max");
+      NotMore("concurrency.max", "pool.max_connections_per_origin");
+    }
     NotMore("pool.max_connections_per_origin", "pool.max_connections");
     NotMore("limits.max_response_field_bytes", "limits.max_response_head_bytes");
     NotMore("limits.batch_concurrency", "limits.max_in_flight");
-    const Descriptor& timeouts = *::fetchd::config::v1::DefaultTimeouts::descriptor();
+    const Descriptor& timeouts = *v1::DefaultTimeouts::descriptor();
     for (int i = 0; i < timeouts.field_count(); ++i) {
       const std::string& name = timeouts.field(i)->name();
-      if (::fetchd::config::v1::TimeoutCaps::descriptor()->FindFieldByName(name) == nullptr) continue;
+      if (v1::TimeoutCaps::descriptor()->FindFieldByName(name) == nullptr) continue;
       NotMore(absl::StrCat("timeouts.default.", name), absl::StrCat("timeouts.cap.", name));
+    }
+  }
+
+  void Origins() {
+    std::map<std::string, int> rule_of;
+    for (int i = 0; i < config_.origins_size(); ++i) {
+      const v1::OriginRule& rule = config_.origins(i);
+      const std::string path = absl::StrCat("origins[", i, "]");
+      const std::string hosts = absl::StrCat(path, ".hosts");
+      if (rule.hosts_size() == 0 && !places_.contains(hosts)) Complain({hosts, path}, "says which hosts; it is needed");
+      for (const std::string& host : rule.hosts()) {
+        const auto [other, fresh] = rule_of.try_emplace(host, i);
+        if (fresh) continue;
+        Complain({hosts}, absl::StrCat("\"", host, "\" is in origins[", other->second,
+                                       "] too, so that here it would never match; take it out of one of them"));
+      }
+      const v1::OriginRule effective = EffectiveSections(config_, &rule, nullptr);
+      SectionsOrder(effective, path);
+      NotMoreIn(effective, path, "breaker.open_time", "breaker.max_open_time");
+      if (effective.concurrency().max() > 0) {
+        NotMoreIn(effective, path, "concurrency.min", "concurrency.max");
+        NotMoreThanTop(effective, path, "concurrency.max", "pool.max_connections_per_origin");
+      }
+    }
+  }
+
+  void Profiles() {
+    std::map<std::string, int> seen;
+    for (int i = 0; i < config_.profiles_size(); ++i) {
+      const v1::Profile& profile = config_.profiles(i);
+      const std::string path = absl::StrCat("profiles[", i, "]");
+      Named(profile.has_name(), profile.name(), "profiles", i, seen);
+      SectionsOrder(EffectiveSections(config_, nullptr, &profile), path);
+    }
+  }
+
+  void Callers() {
+    std::map<std::string, int> seen;
+    for (int i = 0; i < config_.callers_size(); ++i) {
+      const v1::Caller& caller = config_.callers(i);
+      const std::string path = absl::StrCat("callers[", i, "]");
+      Named(caller.has_name(), caller.name(), "callers", i, seen);
+      if (!caller.has_weight()) Complain({absl::StrCat(path, ".weight"), path}, "is needed: a whole number");
     }
   }
 
@@ -81,23 +133,43 @@ class Checker {
   }
 
  private:
-  // At the first of `keys` that is not a default.
+  // At the first of `keys` that is not a default. A key "origins[0]" only lends its place to the one before it.
   void Complain(std::initializer_list<std::string> keys, absl::string_view what) {
     for (const std::string& key : keys) {
       const auto place = places_.find(key);
       if (place == places_.end()) continue;
-      complaints_.Add(place->second, key, what);
+      complaints_.Add(place->second, absl::EndsWith(key, "]") ? *keys.begin() : key, what);
       return;
     }
     complaints_.Add(file_, *keys.begin(), what);
+  }
+
+  // Each item of a list needs a name of its own.
+  void Named(bool has_name, const std::string& name, absl::string_view list, int index,
+             std::map<std::string, int>& seen) {
+    const std::string path = absl::StrCat(list, "[", index, "]");
+    const std::string key = absl::StrCat(path, ".name");
+    if (!has_name) return Complain({key, path}, "is needed: it says who is meant");
+    const auto [other, fresh] = seen.try_emplace(name, index);
+    if (!fresh) Complain({key}, absl::StrCat("\"", name, "\" is the name of ", list, "[", other->second, "] too"));
+  }
+
+  // What rules and profiles have in common.
+  void SectionsOrder(const v1::OriginRule& effective, const std::string& path) {
+    NotMoreIn(effective, path, "retry.initial_backoff", "retry.max_backoff");
+    const Descriptor& timeouts = *v1::DefaultTimeouts::descriptor();
+    for (int i = 0; i < timeouts.field_count(); ++i) {
+      const std::string& name = timeouts.field(i)->name();
+      NotMoreThanTop(effective, path, absl::StrCat("timeouts.", name), absl::StrCat("timeouts.cap.", name));
+    }
   }
 
   struct Value {
     std::string text;
     int64_t measure = 0;
   };
-  Value Find(absl::string_view path) const {
-    const Message* message = &config_;
+  static Value Find(const Message& root, absl::string_view path) {
+    const Message* message = &root;
     while (true) {
       const size_t dot = path.find('.');
       const FieldDescriptor& key = *message->GetDescriptor()->FindFieldByName(std::string(path.substr(0, dot)));
@@ -111,13 +183,34 @@ class Checker {
     }
   }
 
-  // Both are numbers, sizes or durations.
+  // Both are whole numbers, sizes or durations.
   void NotMore(const std::string& smaller, const std::string& larger) {
-    const Value small = Find(smaller);
-    const Value large = Find(larger);
-    if (small.measure <= large.measure) return;
-    Complain({smaller, larger},
-             absl::StrCat(smaller, " (", small.text, ") must not be more than ", larger, " (", large.text, ")"));
+    const Value small = Find(config_, smaller);
+    const Value large = Find(config_, larger);
+    if (small.measure > large.measure) Complain({smaller, larger}, NotMoreText(smaller, small, larger, large));
+  }
+  // Two keys of the rule or profile at `path`; silent if neither is set there, as then the top has the contradiction.
+  void NotMoreIn(const Message& effective, const std::string& path, const std::string& smaller,
+                 const std::string& larger) {
+    const std::string small_key = absl::StrCat(path, ".", smaller);
+    const std::string large_key = absl::StrCat(path, ".", larger);
+    if (!places_.contains(small_key) && !places_.contains(large_key)) return;
+    const Value small = Find(effective, smaller);
+    const Value large = Find(effective, larger);
+    if (small.measure > large.measure) Complain({small_key, large_key}, NotMoreText(smaller, small, larger, large));
+  }
+  // A key of the rule or profile at `path`, and one at the top.
+  void NotMoreThanTop(const Message& effective, const std::string& path, const std::string& smaller,
+                      const std::string& larger) {
+    const std::string key = absl::StrCat(path, ".", smaller);
+    if (!places_.contains(key)) return;
+    const Value small = Find(effective, smaller);
+    const Value large = Find(config_, larger);
+    if (small.measure > large.measure) Complain({key}, NotMoreText(smaller, small, larger, large));
+  }
+  static std::string NotMoreText(const std::string& smaller, const Value& small, const std::string& larger,
+                                 const Value& large) {
+    return absl::StrCat(smaller, " (", small.text, ") must not be more than ", larger, " (", large.text, ")");
   }
 
   const ServerConfig& config_;
@@ -135,6 +228,9 @@ void CheckContradictions(const ServerConfig& config, const KeyPlaces& places, ab
   checker.Tls();
   checker.Order();
   checker.Guard();
+  checker.Origins();
+  checker.Profiles();
+  checker.Callers();
 }
 
 }  // namespace fetchd::server

@@ -69,6 +69,21 @@ std::string SizeText(uint64_t bytes) {
   return absl::StrCat(bytes);
 }
 
+std::optional<double> ParseDecimal(absl::string_view text) {
+  const auto is_digit = [](char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); };
+  if (text.empty() || !is_digit(text.front()) || !is_digit(text.back())) return std::nullopt;
+  double n = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n, std::chars_format::fixed);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return n;
+}
+
+std::string DecimalText(double number) {
+  char text[512];
+  const auto [end, error] = std::to_chars(text, text + sizeof text, number, std::chars_format::fixed);
+  return error == std::errc() ? std::string(text, end) : "";
+}
+
 std::optional<Endpoint> ParseEndpoint(absl::string_view text, std::optional<uint16_t> default_port) {
   absl::string_view host = text;
   std::optional<absl::string_view> port;

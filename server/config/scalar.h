@@ -25,6 +25,11 @@ std::string SizeText(uint64_t bytes);
 // A whole number in decimal.
 std::optional<uint64_t> ParseNumber(absl::string_view text);
 
+// A number in decimal, such as "0.25" or "50"; no sign, no exponent.
+std::optional<double> ParseDecimal(absl::string_view text);
+// In as few digits as read back as the same.
+std::string DecimalText(double number);
+
 // "192.0.2.1:80" or "[2001:db8::1]:80". Without `default_port` the port is needed, with it the port must not be 0 and
 // brackets may be left out where there is no port.
 std::optional<Endpoint> ParseEndpoint(absl::string_view text, std::optional<uint16_t> default_port = std::nullopt);

@@ -12,6 +12,7 @@
 #include "config/scalar.h"
 #include "fetchd/config/v1/options.pb.h"
 #include "model/ip_address.h"
+#include "policy/patterns.h"
 
 namespace fetchd::server {
 namespace {
@@ -31,6 +32,8 @@ const v1::Rule& RuleOf(const FieldDescriptor& key) { return key.options().GetExt
 bool IsDuration(const FieldDescriptor& key) {
   return key.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && key.message_type()->full_name() == kDurationType;
 }
+
+bool IsDecimal(const FieldDescriptor& key) { return key.cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE; }
 
 // "tls1_2" of MIN_VERSION_TLS1_2: enum values carry the name of their type in front.
 std::string EnumText(const EnumValueDescriptor& value) {
@@ -58,8 +61,15 @@ std::optional<uint64_t> Measure(const FieldDescriptor& key, absl::string_view te
   return RuleOf(key).format() == v1::FORMAT_SIZE ? ParseSize(text) : ParseNumber(text);
 }
 
+bool InRange(const FieldDescriptor& key, double value) {
+  const v1::Rule& rule = RuleOf(key);
+  return value >= *ParseDecimal(rule.min()) && value <= *ParseDecimal(rule.max());
+}
+
 bool InRange(const FieldDescriptor& key, uint64_t value) {
   const v1::Rule& rule = RuleOf(key);
+  // Of a list `min` and `max` are about its length.
+  if (rule.format() == v1::FORMAT_ERROR_STATUS) return value >= 400 && value <= 599;
   if (!rule.min().empty() && value < *Measure(key, rule.min())) return false;
   return rule.max().empty() || value <= *Measure(key, rule.max());
 }
@@ -72,8 +82,18 @@ bool IsHeaderName(absl::string_view text) {
   });
 }
 
+bool IsName(absl::string_view text) {
+  return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
+  });
+}
+
 bool MatchesFormat(v1::Format format, const std::string& text) {
   switch (format) {
+    case v1::FORMAT_NAME:
+      return IsName(text);
+    case v1::FORMAT_NAME_PATTERN:
+      return IsCallerPattern(text);
     case v1::FORMAT_LISTEN_ADDRESS:
       return ParseEndpoint(text).has_value();
     case v1::FORMAT_SERVER_ADDRESS:
@@ -103,6 +123,12 @@ absl::string_view FormatText(v1::Format format) {
       return "the name of a header in lower case, such as user-agent";
     case v1::FORMAT_FILE:
       return "the path of a file";
+    case v1::FORMAT_HOST_PATTERN:
+      return "a host as it stands in URLs, such as api.example.com, *.example.com, 192.0.2.1 or *";
+    case v1::FORMAT_NAME:
+      return "a name of 1 to 64 of A-Z a-z 0-9 . _ -";
+    case v1::FORMAT_NAME_PATTERN:
+      return "a caller, or callers with a * at the start or the end, such as batch-*";
     default:
       return "a text that is not empty";
   }
@@ -117,6 +143,8 @@ void SetMeasured(Message& message, const FieldDescriptor& key, uint64_t value) {
     const Reflection& inner = *duration.GetReflection();
     inner.SetInt64(&duration, type.FindFieldByName("seconds"), nanos / 1'000'000'000);
     inner.SetInt32(&duration, type.FindFieldByName("nanos"), static_cast<int32_t>(nanos % 1'000'000'000));
+  } else if (key.is_repeated()) {
+    reflection.AddUInt32(&message, &key, static_cast<uint32_t>(value));
   } else if (key.cpp_type() == FieldDescriptor::CPPTYPE_UINT64) {
     reflection.SetUInt64(&message, &key, value);
   } else {
@@ -140,10 +168,30 @@ size_t EditDistance(absl::string_view a, absl::string_view b) {
 void AppendKeyPaths(const Descriptor& type, const std::string& prefix, std::vector<std::string>& out) {
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor& key = *type.field(i);
-    if (IsSection(key)) {
+    if (IsSection(key) && key.is_repeated()) {
+      for (int n = 0; n < key.message_type()->field_count(); ++n) {
+        out.push_back(absl::StrCat(prefix, key.name(), "[].", key.message_type()->field(n)->name()));
+      }
+    } else if (IsSection(key)) {
       AppendKeyPaths(*key.message_type(), absl::StrCat(prefix, key.name(), "."), out);
     } else {
       out.push_back(absl::StrCat(prefix, key.name()));
+    }
+  }
+}
+
+// A list would be appended to by a merge, and a duration's zero parts left as they were.
+void ForgetWhatIsSetIn(const Message& changes, Message& message) {
+  const Descriptor& type = *message.GetDescriptor();
+  const Reflection& reflection = *message.GetReflection();
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor& key = *type.field(i);
+    const bool set = key.is_repeated() ? reflection.FieldSize(changes, &key) > 0 : reflection.HasField(changes, &key);
+    if (!set) continue;
+    if (IsSection(key) && !key.is_repeated()) {
+      ForgetWhatIsSetIn(reflection.GetMessage(changes, &key), *reflection.MutableMessage(&message, &key));
+    } else {
+      reflection.ClearField(&message, &key);
     }
   }
 }
@@ -157,6 +205,7 @@ bool IsSection(const FieldDescriptor& key) {
 std::string Accepted(const FieldDescriptor& key) {
   const v1::Rule& rule = RuleOf(key);
   if (IsSection(key)) return "a mapping of keys";
+  if (rule.format() == v1::FORMAT_ERROR_STATUS) return "the status of an error, from 400 to 599";
   switch (key.cpp_type()) {
     case FieldDescriptor::CPPTYPE_BOOL:
       return "true or false";
@@ -169,6 +218,7 @@ std::string Accepted(const FieldDescriptor& key) {
   }
   std::string what = IsDuration(key)                    ? "a duration such as 250ms, 1.5s or 10m"
                      : rule.format() == v1::FORMAT_SIZE ? "a size such as 65536, 64KiB or 3.5MiB"
+                     : IsDecimal(key)                   ? "a number such as 0.5"
                                                         : "a whole number";
   if (!rule.min().empty() && !rule.max().empty()) absl::StrAppend(&what, ", from ", rule.min(), " to ", rule.max());
   return what;
@@ -190,7 +240,17 @@ std::optional<std::string> SetValue(Message& message, const FieldDescriptor& key
         return std::nullopt;
       }
       return refuse();
+    case FieldDescriptor::CPPTYPE_DOUBLE: {
+      const std::optional<double> number = ParseDecimal(text);
+      if (!number.has_value() || !InRange(key, *number)) return refuse();
+      reflection.SetDouble(&message, &key, *number);
+      return std::nullopt;
+    }
     case FieldDescriptor::CPPTYPE_STRING:
+      if (RuleOf(key).format() == v1::FORMAT_HOST_PATTERN) {
+        const absl::Status status = CheckHostPattern(text);
+        if (!status.ok()) return absl::StrCat(refuse(), "; ", status.message());
+      }
       if (!MatchesFormat(RuleOf(key).format(), text)) return refuse();
       if (!key.is_repeated()) {
         reflection.SetString(&message, &key, text);
@@ -205,6 +265,9 @@ std::optional<std::string> SetValue(Message& message, const FieldDescriptor& key
     default: {
       const std::optional<uint64_t> value = Measure(key, text);
       if (!value.has_value() || !InRange(key, *value)) return refuse();
+      for (int i = 0; key.is_repeated() && i < reflection.FieldSize(message, &key); ++i) {
+        if (reflection.GetRepeatedUInt32(message, &key, i) == *value) return absl::StrCat(text, " is listed twice");
+      }
       SetMeasured(message, key, *value);
       return std::nullopt;
     }
@@ -237,7 +300,10 @@ std::string ValueText(const Message& message, const FieldDescriptor& key, int in
       return RuleOf(key).format() == v1::FORMAT_SIZE ? SizeText(value) : absl::StrCat(value);
     }
     case FieldDescriptor::CPPTYPE_UINT32:
-      return absl::StrCat(reflection.GetUInt32(message, &key));
+      return absl::StrCat(index >= 0 ? reflection.GetRepeatedUInt32(message, &key, index)
+                                     : reflection.GetUInt32(message, &key));
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      return DecimalText(reflection.GetDouble(message, &key));
     default: {
       const Message& duration = reflection.GetMessage(message, &key);
       const Descriptor& type = *duration.GetDescriptor();
@@ -254,7 +320,7 @@ void FillDefaults(Message& message) {
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor& key = *type.field(i);
     if (IsSection(key)) {
-      FillDefaults(*reflection.MutableMessage(&message, &key));
+      if (!key.is_repeated()) FillDefaults(*reflection.MutableMessage(&message, &key));
       continue;
     }
     const std::string& text = RuleOf(key).default_();
@@ -267,6 +333,11 @@ void FillDefaults(Message& message) {
       if (SetValue(message, key, item).has_value()) std::abort();
     }
   }
+}
+
+void Overlay(const Message& changes, Message& message) {
+  ForgetWhatIsSetIn(changes, message);
+  message.MergeFrom(changes);
 }
 
 std::vector<std::string> KeyPaths(const Descriptor& type) {

@@ -64,7 +64,9 @@ class Reader {
         continue;
       }
       places_[path] = absl::StrCat(file_, ":", line);
-      if (IsSection(*key)) {
+      if (IsSection(*key) && key->is_repeated()) {
+        ReadSections(entry.second, path, *key, message);
+      } else if (IsSection(*key)) {
         ReadSection(entry.second, path, *message.GetReflection()->MutableMessage(&message, key));
       } else if (key->is_repeated()) {
         ReadList(entry.second, path, *key, message);
@@ -82,6 +84,20 @@ class Reader {
     names.reserve(static_cast<size_t>(type.field_count()));
     for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->name());
     return absl::StrCat("unknown key; accepted here: ", absl::StrJoin(names, ", "));
+  }
+
+  void ReadSections(const YAML::Node& node, const std::string& path, const FieldDescriptor& key, Message& message) {
+    if (!node.IsSequence()) {
+      Complain(node, path, absl::StrCat("needs a list, not ", KindOf(node), "; an item is ", Accepted(key)));
+      return;
+    }
+    for (size_t i = 0; i < node.size(); ++i) {
+      const std::string item_path = absl::StrCat(path, "[", i, "]");
+      const YAML::Mark mark = node[i].Mark();
+      if (!node[i].IsNull()) places_[item_path] = absl::StrCat(file_, ":", mark.line + 1);
+      ReadSection(node[i], item_path, *message.GetReflection()->AddMessage(&message, &key));
+    }
+    if (const auto wrong = CheckListSize(message, key)) Complain(node, path, *wrong);
   }
 
   void ReadScalar(const YAML::Node& node, const std::string& path, const FieldDescriptor& key, Message& message) {
@@ -130,7 +146,8 @@ class Reader {
   Complaints& complaints_;
 };
 
-// In quotes unless it is plain enough for any YAML reader.
+}  // namespace
+
 std::string YamlText(const std::string& text) {
   const bool plain = !text.empty() && text.find_first_not_of(
                                           "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -148,12 +165,31 @@ std::string YamlText(const std::string& text) {
   return quoted + "\"";
 }
 
+namespace {
+
+void AppendYaml(const Message& message, const std::string& indent, std::string& out);
+
+// A list of mappings, each with a dash before its first key.
+void AppendItems(const Message& message, const FieldDescriptor& key, const std::string& indent, std::string& out) {
+  const int size = message.GetReflection()->FieldSize(message, &key);
+  absl::StrAppend(&out, indent, key.name(), size == 0 ? ": []\n" : ":\n");
+  for (int i = 0; i < size; ++i) {
+    std::string item;
+    AppendYaml(message.GetReflection()->GetRepeatedMessage(message, &key, i), indent + "    ", item);
+    absl::StrAppend(&out, indent, "  - ", item.empty() ? "{}\n" : item.substr(indent.size() + 4));
+  }
+}
+
 void AppendYaml(const Message& message, const std::string& indent, std::string& out) {
   const Descriptor& type = *message.GetDescriptor();
   const Reflection& reflection = *message.GetReflection();
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor& key = *type.field(i);
-    if (key.is_repeated()) {
+    if (key.is_repeated() && IsSection(key)) {
+      AppendItems(message, key, indent, out);
+    } else if (key.is_repeated()) {
+      // A list that needs items and has none is one that was not set.
+      if (CheckListSize(message, key).has_value()) continue;
       std::vector<std::string> items;
       items.reserve(static_cast<size_t>(reflection.FieldSize(message, &key)));
       for (int n = 0; n < reflection.FieldSize(message, &key); ++n) {
@@ -219,9 +255,9 @@ void SetKey(absl::string_view key, absl::string_view value, absl::string_view pl
   if (const auto wrong = CheckListSize(*message, field)) complaints.Add(place, key, *wrong);
 }
 
-std::string ToYaml(const ServerConfig& config) {
+std::string ToYaml(const Message& message) {
   std::string out;
-  AppendYaml(config, "", out);
+  AppendYaml(message, "", out);
   return out;
 }
 

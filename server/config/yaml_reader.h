@@ -10,7 +10,8 @@
 
 namespace fetchd::server {
 
-// Where each key that is not a default was set, as "fetchd.yaml:12" or "--listen".
+// Where each key that is not a default was set ("pool.idle_timeout", "origins[2].breaker.trials"), as "fetchd.yaml:12"
+// or "--listen".
 using KeyPlaces = absl::flat_hash_map<std::string, std::string>;
 
 // Complaints for a person, each as "fetchd.yaml:12: pool.idle_timeout: what is wrong and what is accepted".
@@ -35,7 +36,9 @@ void ReadYaml(const std::string& text, absl::string_view file, ServerConfig& con
 void SetKey(absl::string_view key, absl::string_view value, absl::string_view place, ServerConfig& config,
             KeyPlaces& places, Complaints& complaints);
 
-// All keys with a value as YAML that ReadYaml would read.
-std::string ToYaml(const ServerConfig& config);
+// All keys with a value as YAML. Of a ServerConfig, ReadYaml would read it.
+std::string ToYaml(const google::protobuf::Message& message);
+// A scalar in YAML: in quotes unless it is plain enough for any reader.
+std::string YamlText(const std::string& text);
 
 }  // namespace fetchd::server

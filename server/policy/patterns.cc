@@ -24,6 +24,7 @@ absl::Status CheckHostPattern(std::string_view pattern) {
   if (pattern == "*") return absl::OkStatus();
   const bool wildcard = pattern.starts_with("*.");
   const std::string_view rest = wildcard ? pattern.substr(2) : pattern;
+  if (rest.empty()) return absl::InvalidArgumentError("it has no host");
   if (rest.find('*') != std::string_view::npos) {
     return absl::InvalidArgumentError("a * may only stand for the names below a host, as in *.example.com");
   }

@@ -110,6 +110,67 @@ const Row kRows[] = {
     {"timeouts:\n  default:\n    dns: 31s\n", "f.yaml:3: timeouts.default.dns: ", "timeouts.cap.dns (30s)"},
     {"guard:\n  deny_cidrs: [10.0.0.0/8]\n  allow_cidrs: [10.0.0.0/8]\n",
      "f.yaml:3: guard.allow_cidrs: ", "is in guard.deny_cidrs too"},
+    // Numbers with a fraction, statuses.
+    {"breaker:\n  failure_rate: 1.01\n", "f.yaml:2: breaker.failure_rate: ", "not a number such as 0.5, from 0 to 1"},
+    {"breaker:\n  failure_rate: -0.5\n", "f.yaml:2: breaker.failure_rate: ", "not a number"},
+    {"retry_budget: {ratio: 20%}\n", "f.yaml:1: retry_budget.ratio: ", "\"20%\" is not a number"},
+    {"rate_limit: {per_second: 1e3}\n", "f.yaml:1: rate_limit.per_second: ", "not a number"},
+    {"retry: {statuses: [503, 200]}\n", "f.yaml:1: retry.statuses[1]: ", "an error, from 400 to 599"},
+    {"retry: {statuses: [600]}\n", "f.yaml:1: retry.statuses[0]: ", "an error, from 400 to 599"},
+    {"retry: {statuses: [503, 503]}\n", "f.yaml:1: retry.statuses[1]: ", "listed twice"},
+    {"retry: {statuses: []}\n", "f.yaml:1: retry.statuses: ", "needs at least 1"},
+    {"retry: {jitter: some}\n", "f.yaml:1: retry.jitter: ", "not one of none, full, equal, decorrelated"},
+    // Lists of sections.
+    {"origins: {hosts: [h]}\n", "f.yaml:1: origins: ", "needs a list, not a mapping; an item is a mapping of keys"},
+    {"origins:\n  - h\n", "f.yaml:2: origins[0]: ", "needs a mapping of keys, not a single value"},
+    {"origins:\n  - hosts: [h]\n  - hosts: [g]\n    breaker:\n      trials: 0\n",
+     "f.yaml:5: origins[1].breaker.trials: ", "from 1 to 100"},
+    {"origins:\n  - hosts: [h]\n    breakers: {}\n",
+     "f.yaml:3: origins[0].breakers: ", "did you mean origins[0].breaker?"},
+    {"origins:\n  - hosts: [h]\n    breaker: {trails: 3}\n",
+     "f.yaml:3: origins[0].breaker.trails: ", "did you mean origins[0].breaker.trials?"},
+    {"origins:\n  - hosts: [h]\n    timeouts: {cap: {}}\n", "f.yaml:3: origins[0].timeouts.cap: ", "unknown key"},
+    {"hosts: [h]\n", "f.yaml:1: hosts: ", "did you mean origins[].hosts?"},
+    {"origins:\n  - hosts: [h]\n    retry: {}\n    retry: {}\n",
+     "f.yaml:4: origins[0].retry: ", "a second time; the first is in line 3"},
+    {"pool:\norigins:\n  - priority: bulk\n", "f.yaml:3: origins[0].hosts: ", "is needed"},
+    {"origins:\n  - hosts: []\n", "f.yaml:2: origins[0].hosts: ", "needs at least 1"},
+    {"profiles:\n  - priority: bulk\n", "f.yaml:2: profiles[0].name: ", "is needed"},
+    {"profiles:\n  - name: a b\n", "f.yaml:2: profiles[0].name: ", "not a name of 1 to 64"},
+    {"profiles:\n  - name: a\n    breaker: {}\n", "f.yaml:3: profiles[0].breaker: ", "unknown key"},
+    {"callers:\n  - name: a\n", "f.yaml:2: callers[0].weight: ", "is needed"},
+    {"callers:\n  - weight: 2\n", "f.yaml:2: callers[0].name: ", "is needed"},
+    {"callers:\n  - {name: a, weight: 0}\n", "f.yaml:2: callers[0].weight: ", "from 1 to 1000"},
+    {"callers:\n  - {name: 'a*b', weight: 1}\n", "f.yaml:2: callers[0].name: ", "a * at the start or the end"},
+    // Said twice.
+    {"origins:\n  - hosts: [h, h]\n", "f.yaml:2: origins[0].hosts[1]: ", "listed twice"},
+    {"origins:\n  - hosts: [g, h]\n  - priority: bulk\n    hosts: [h]\n",
+     "f.yaml:4: origins[1].hosts: ", "\"h\" is in origins[0] too"},
+    {"profiles:\n  - name: a\n  - name: a\n", "f.yaml:3: profiles[1].name: ", "the name of profiles[0] too"},
+    {"callers:\n  - {name: a, weight: 1}\n  - {name: a, weight: 2}\n",
+     "f.yaml:3: callers[1].name: ", "the name of callers[0] too"},
+    // Hosts that no URL has.
+    {"origins:\n  - hosts: [API.example.com]\n",
+     "f.yaml:2: origins[0].hosts[0]: ", "URLs have it as \"api.example.com\""},
+    {"origins:\n  - hosts: ['*example.com']\n", "f.yaml:2: origins[0].hosts[0]: ", "as in *.example.com"},
+    {"origins:\n  - hosts: ['h:80']\n", "f.yaml:2: origins[0].hosts[0]: ", "leave the port out"},
+    {"origins:\n  - hosts: [127.1]\n", "f.yaml:2: origins[0].hosts[0]: ", "no URL can have it"},
+    {"origins:\n  - hosts: ['http://h/']\n", "f.yaml:2: origins[0].hosts[0]: ", "only the host counts"},
+    // Contradictions in rules and profiles.
+    {"origins:\n  - hosts: [h]\n    timeouts: {total: 11m}\n",
+     "f.yaml:3: origins[0].timeouts.total: ", "timeouts.total (11m) must not be more than timeouts.cap.total (10m)"},
+    {"profiles:\n  - name: a\n    timeouts: {dns: 31s}\n",
+     "f.yaml:3: profiles[0].timeouts.dns: ", "timeouts.cap.dns (30s)"},
+    {"origins:\n  - hosts: [h]\n    retry: {initial_backoff: 11s}\n",
+     "f.yaml:3: origins[0].retry.initial_backoff: ", "retry.max_backoff (10s)"},
+    {"profiles:\n  - name: a\n    retry: {max_backoff: 50ms}\n",
+     "f.yaml:3: profiles[0].retry.max_backoff: ", "retry.initial_backoff (100ms)"},
+    {"origins:\n  - hosts: [h]\n    breaker: {open_time: 5s}\n",
+     "f.yaml:3: origins[0].breaker.open_time: ", "breaker.max_open_time (4s)"},
+    {"breaker: {open_time: 5s}\n", "f.yaml:1: breaker.open_time: ", "breaker.max_open_time (4s)"},
+    {"concurrency: {max: 5, min: 6}\n", "f.yaml:1: concurrency.min: ", "concurrency.max (5)"},
+    {"origins:\n  - hosts: [h]\n    concurrency: {max: 129}\n",
+     "f.yaml:3: origins[0].concurrency.max: ", "pool.max_connections_per_origin (128)"},
 };
 
 TEST(BadConfig, IsRefusedWithPlaceAndKey) {
@@ -131,6 +192,14 @@ TEST(BadConfig, AllMistakesAreToldAtOnce) {
             "f.yaml:2: engine.threads: \"many\" is not a whole number, from 0 to 64\n"
             "f.yaml:3: pol: unknown key; did you mean pool?\n"
             "f.yaml:5: log.level: \"loud\" is not one of debug, info, warning, error");
+}
+
+TEST(BadConfig, ARuleDoesNotRepeatAMistakeOfTheTop) {
+  const auto config =
+      ParseConfig("retry: {initial_backoff: 20s}\norigins:\n  - hosts: [h]\n    retry: {max_attempts: 1}\n", "f.yaml");
+  EXPECT_EQ(
+      std::string(config.status().message()),
+      "f.yaml:1: retry.initial_backoff: retry.initial_backoff (20s) must not be more than retry.max_backoff (10s)");
 }
 
 TEST(BadConfig, AFlagIsNamedAsThePlace) {

@@ -39,6 +39,18 @@ TEST(ParseSize, TakesBytesAndBinaryUnits) {
   EXPECT_EQ(SizeText(1000), "1000");
 }
 
+TEST(ParseDecimal, TakesDigitsWithOrWithoutAPointAndReadsBack) {
+  EXPECT_EQ(ParseDecimal("0"), 0.0);
+  EXPECT_EQ(ParseDecimal("0.25"), 0.25);
+  EXPECT_EQ(ParseDecimal("1000000"), 1e6);
+  for (const char* text : {"", ".5", "5.", "-1", "+1", "1e3", "inf", "nan", "0x1", "1 ", " 1", "1,5", "50%"}) {
+    EXPECT_EQ(ParseDecimal(text), std::nullopt) << text;
+  }
+  EXPECT_EQ(DecimalText(1e6), "1000000");
+  EXPECT_EQ(DecimalText(0.1), "0.1");
+  EXPECT_EQ(DecimalText(0), "0");
+}
+
 TEST(ParseEndpoint, NeedsAnAddressAndAPort) {
   EXPECT_EQ(ParseEndpoint("127.0.0.1:80")->ToString(), "127.0.0.1:80");
   EXPECT_EQ(ParseEndpoint("[::1]:0")->ToString(), "[::1]:0");
