@@ -1,0 +1,60 @@
+#include "policy/origin_hold.h"
+
+#include <algorithm>
+
+namespace fetchd::server {
+namespace {
+
+// A slot that nobody took for so long, and its interval, shows that nobody waits. Longer than a thread is ever late.
+constexpr Duration kUntaken = std::chrono::milliseconds(100);
+
+}  // namespace
+
+void OriginHold::Learn(Duration wait, Instant now) {
+  if (wait <= Duration::zero()) return;
+  Instant until = After(now, std::min(wait, kLongestHold));
+  if (active_ && until <= until_) return;
+  if (!active_ || now >= until_) {
+    if (active_ && now < paced_until_) {
+      pace_ = std::max(pace_ / 2, kLeastPace);
+    } else {
+      window_.Roll(now);
+      Duration covered = std::max<Duration>(window_.covered(now), std::chrono::seconds(1));
+      pace_ = std::max(window_.total(0) / ToSeconds(covered), kLeastPace);
+    }
+    interval_ = Duration(static_cast<int64_t>(1e9 / pace_) + 1);
+  }
+  active_ = true;
+  until_ = base_ = until;
+  paced_until_ = until + kLongestPacing;
+  DrawSlot();
+}
+
+Instant OriginHold::NextAfter(uint64_t queued, Instant now) const {
+  if (!active_ || now >= paced_until_) return now;
+  Instant first = std::max(slot_, now);
+  // Fewer than fit into the pacing, so that nothing overflows.
+  int64_t before = static_cast<int64_t>(std::min(queued, static_cast<uint64_t>(kLongestPacing / interval_) + 1));
+  return std::min(first + interval_ * before, std::max(paced_until_, first));
+}
+
+void OriginHold::NextSlot(Instant now) {
+  if (now >= paced_until_ || now > slot_ + interval_ + kUntaken) {
+    active_ = false;
+    return;
+  }
+  base_ = std::max(base_ + interval_, now - kCatchUp);
+  DrawSlot();
+}
+
+void OriginHold::DrawSlot() {
+  slot_ = base_ + Duration(static_cast<int64_t>(random_.NextDouble() * static_cast<double>(interval_.count())));
+}
+
+void OriginHold::Reset() {
+  active_ = false;
+  until_ = Instant{};
+  window_.Clear();
+}
+
+}  // namespace fetchd::server

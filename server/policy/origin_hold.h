@@ -1,0 +1,76 @@
+// What an origin asked of all its callers: to leave it alone for a while.
+#pragma once
+
+#include <cstdint>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "policy/rolling_window.h"
+
+namespace fetchd::server {
+
+// Learnt once, by whoever was told (Retry-After, RateLimit fields: see rate_limit_headers.h), and kept by every caller:
+// no attempt goes before the hold ends. After it, those who waited go one by one and not all at once: at the rate at
+// which the origin answered well just before, 1 per second or more, each at a random instant of its interval. That ends
+// when nobody waits any more, after kLongestPacing at the latest. If the origin asks again during that time, the rate
+// is halved. One for each origin; its owner's thread only.
+class OriginHold {
+ public:
+  // A longer hold is cut to this.
+  static constexpr Duration kLongestHold = std::chrono::seconds(60);
+  static constexpr Duration kLongestPacing = std::chrono::seconds(10);
+  static constexpr double kLeastPace = 1;
+  // What the rate before the hold is measured over.
+  static constexpr Duration kWindow = std::chrono::seconds(10);
+  // Lateness of timers that is made good while paced.
+  static constexpr Duration kCatchUp = std::chrono::milliseconds(50);
+
+  // `seed`: of the jitter.
+  explicit OriginHold(uint64_t seed) : window_(kWindow), random_(seed) {}
+
+  // The origin asked for `wait` from now. The hold that ends later counts; 0 or less says nothing.
+  void Learn(Duration wait, Instant now);
+  // The origin answered well.
+  void OnSuccess(Instant now) {
+    window_.Roll(now);
+    window_.Count(0);
+  }
+  // Is there anything to ask Next for? A hold ends being active with a Take that finds it over.
+  bool active() const { return active_; }
+  // When the next attempt may go. `now` or earlier: at once.
+  Instant Next(Instant now) const {
+    if (!active_ || now >= paced_until_ || slot_ <= now) return now;
+    return slot_;
+  }
+  // When the next one may go after `queued` others.
+  Instant NextAfter(uint64_t queued, Instant now) const;
+  // An attempt goes now, or went for one that was due at `now`; ask Next first.
+  void Take(Instant now) {
+    if (active_) NextSlot(now);
+  }
+  // Forgets the hold and the rate.
+  void Reset();
+
+  // The end of the hold: later than now if the origin is held. The epoch if it never was.
+  Instant until() const { return until_; }
+  // Attempts per second after the hold. Read only while active.
+  double pace() const { return pace_; }
+
+ private:
+  void NextSlot(Instant now);
+  void DrawSlot();
+
+  // Good answers.
+  RollingWindow<1> window_;
+  Random random_;
+  bool active_ = false;
+  double pace_ = kLeastPace;
+  Duration interval_{};
+  Instant until_{};
+  Instant paced_until_{};
+  // The next attempt after the hold: its interval begins at base_, and it goes at slot_.
+  Instant base_{};
+  Instant slot_{};
+};
+
+}  // namespace fetchd::server
