@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -15,10 +16,28 @@ SUPPORT = pathlib.Path(__file__).resolve().parent.parent / "support" / "origins"
 
 
 def free_port() -> int:
-    """A port that was free a moment ago. Who uses it tries again if it is not any more."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that was free a moment ago, of those that the kernel gives to nobody by itself. Who uses it tries again if
+    it is not free any more."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+_held: List[socket.socket] = []
+
+
+def refusing_port() -> int:
+    """A port that refuses connections, and goes on to: it is held, so that nobody else comes to listen there, nor is
+    it the near end of somebody's connection."""
+    holder = socket.socket()
+    holder.bind(("127.0.0.1", 0))
+    _held.append(holder)
+    return holder.getsockname()[1]
 
 
 def answers(port: int) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from calls import Client, as_request, error_of, response_of, violations
 from fetchd.v1 import fetch_service_pb2 as service_pb
 from fetchd.v1 import fetch_pb2 as pb
-from real_origins import Httpbin, Nginx, free_port
+from real_origins import Httpbin, Nginx, refusing_port
 from scripted_origin import Connection, ScriptedOrigin
 from server_process import Fetchd
 from waiting import wait_until
@@ -42,7 +42,7 @@ def numbered(origin: ScriptedOrigin) -> ScriptedOrigin:
 
 
 def test_one_result_for_each_index(client: Client, nginx: Nginx, httpbin: Httpbin) -> None:
-    urls = [nginx.url("/1k"), httpbin.url("/status/500"), f"http://127.0.0.1:{free_port()}/", nginx.url("/missing")]
+    urls = [nginx.url("/1k"), httpbin.url("/status/500"), f"http://127.0.0.1:{refusing_port()}/", nginx.url("/missing")]
     urls.append(httpbin.url("/delay/1"))
     results = by_index(client.batch([as_request(url, attempts=1) for url in urls]), 5)
     response_of(results[0].fetch)
@@ -125,7 +125,7 @@ def test_max_concurrency(client: Client, origin: ScriptedOrigin) -> None:
 
 
 def test_collect_does_not_mind_errors(client: Client, numbered: ScriptedOrigin) -> None:
-    bad = f"http://127.0.0.1:{free_port()}/"
+    bad = f"http://127.0.0.1:{refusing_port()}/"
     requests = [as_request(bad if i % 2 else numbered.url(f"/n?{i}"), attempts=1) for i in range(50)]
     results = by_index(client.batch(requests, failure_mode=Batch.FAILURE_MODE_COLLECT), 50)
     for index, result in results.items():

@@ -20,7 +20,7 @@ from calls import (
     status_details,
 )
 from fetchd.v1 import fetch_pb2 as pb
-from real_origins import Certificates, Httpbin, Nginx, free_port
+from real_origins import Certificates, Httpbin, Nginx, refusing_port
 from scripted_origin import Connection, ScriptedOrigin
 from server_process import Fetchd
 from waiting import wait_until
@@ -380,12 +380,12 @@ class TestBodyLimits:
 
 class TestErrors:
     def test_nobody_listens(self, client: Client) -> None:
-        reply = client.fetch(f"http://127.0.0.1:{free_port()}/", attempts=1)
+        reply = client.fetch(f"http://127.0.0.1:{refusing_port()}/", attempts=1)
         error = error_of(reply, pb.CONNECTION_REFUSED, pb.PHASE_CONNECT)
         assert (error.processed, error.retryable) == (pb.PROCESSED_NO, True)
 
     def test_connect_failures_are_attempted_again_whatever_the_method(self, client: Client) -> None:
-        reply = client.fetch(f"http://127.0.0.1:{free_port()}/", method="POST", body=b"x")
+        reply = client.fetch(f"http://127.0.0.1:{refusing_port()}/", method="POST", body=b"x")
         error_of(reply, pb.CONNECTION_REFUSED)
         assert reply.attempts == 3
 

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 from paged_api import PagedApi
-from real_origins import Certificates, Nginx, free_port
+from real_origins import Certificates, Nginx, refusing_port
 from scripted_origin import ScriptedOrigin
 from server_process import BIN_DIR, FETCHCTL, Fetchd
 from waiting import SANITIZER, SLOWNESS, wait_until
@@ -97,7 +97,7 @@ class TestGet:
         ok = b"HTTP/1.1 200 OK\r\n"
         rows = [
             (["http://nowhere.test/"], 6, "DNS_ERROR"),
-            ([f"http://127.0.0.1:{free_port()}/"], 7, "CONNECTION_REFUSED"),
+            ([f"http://127.0.0.1:{refusing_port()}/"], 7, "CONNECTION_REFUSED"),
             ([origin.raw("/garbage", b"garbage\r\n\r\n")], 8, "HTTP_PROTOCOL_ERROR"),
             (["http://10.0.0.1/"], 9, ""),
             (["ftp://127.0.0.1/"], 9, ""),
@@ -122,7 +122,7 @@ class TestGet:
         assert (done.returncode, done.stdout) == (0, "hel")
 
     def test_no_fetchd_there(self, fetchctl: Fetchctl, nginx: Nginx) -> None:
-        done = fetchctl("get", "--target", f"127.0.0.1:{free_port()}", "--deadline", "5", nginx.url("/1k"))
+        done = fetchctl("get", "--target", f"127.0.0.1:{refusing_port()}", "--deadline", "5", nginx.url("/1k"))
         assert done.returncode == 69
         assert "--target" in done.stderr
 
@@ -134,7 +134,7 @@ class TestGet:
 
 class TestBatch:
     def test_lines(self, fetchctl: Fetchctl, nginx: Nginx, tmp_path: pathlib.Path) -> None:
-        dead = f"http://127.0.0.1:{free_port()}/"
+        dead = f"http://127.0.0.1:{refusing_port()}/"
         file = tmp_path / "urls"
         post = json.dumps({"url": nginx.url("/1k"), "method": "HEAD"})
         file.write_text(f"# a comment\n{nginx.url('/1k')}\n\n{dead}\n{nginx.url('/missing')}\n{post}\n")
@@ -330,7 +330,7 @@ class TestSamples:
         assert "HTTP 200 after 1 attempt(s)" in sample("error_handling", nginx.url("/1k")).stdout
         assert "the request is malformed" in sample("error_handling", "nonsense").stdout
         assert "does not fetch such URLs" in sample("error_handling", "http://10.0.0.1/").stdout
-        done = sample("error_handling", f"http://127.0.0.1:{free_port()}/")
+        done = sample("error_handling", f"http://127.0.0.1:{refusing_port()}/")
         assert "CONNECTION_REFUSED" in done.stdout and "the origin has not acted on it" in done.stdout
 
 

@@ -10,7 +10,7 @@ from typing import Any, Callable
 import pytest
 from paged_api import PagedApi
 from readme import example
-from real_origins import Nginx, free_port
+from real_origins import Nginx, refusing_port
 from scripted_origin import ScriptedOrigin
 from server_process import Fetchd
 from waiting import SLOWNESS, wait_until
@@ -69,7 +69,7 @@ def test_fetch(node: Node, nginx: Nginx) -> None:
 
 
 def test_error_in_band(node: Node) -> None:
-    reply = node("fetch", request={"url": f"http://127.0.0.1:{free_port()}/", "retry": {"max_attempts": 1}})
+    reply = node("fetch", request={"url": f"http://127.0.0.1:{refusing_port()}/", "retry": {"max_attempts": 1}})
     assert (reply["outcome"], reply["error"]["code"]) == ("error", "CONNECTION_REFUSED")
     assert (reply["error"]["phase"], reply["error"]["processed"]) == ("PHASE_CONNECT", "PROCESSED_NO")
 
@@ -86,7 +86,7 @@ def test_status_details(node: Node) -> None:
 
 
 def test_batch(node: Node, nginx: Nginx) -> None:
-    urls = [nginx.url("/1k"), nginx.url("/missing"), f"http://127.0.0.1:{free_port()}/"] * 10
+    urls = [nginx.url("/1k"), nginx.url("/missing"), f"http://127.0.0.1:{refusing_port()}/"] * 10
     requests = [{"url": url, "retry": {"max_attempts": 1}} for url in urls]
     results = sorted(node("batch", request={"requests": requests}), key=lambda result: result["index"])
     assert [result["index"] for result in results] == list(range(30))

@@ -11,7 +11,7 @@ from typing import Any, Callable
 import pytest
 from calls import Client, response_of
 from fetchd.v1 import fetch_pb2 as pb
-from real_origins import Nginx, free_port
+from real_origins import Nginx, refusing_port
 from scripted_origin import Connection, ScriptedOrigin
 from server_process import FETCHD, Fetchd
 from waiting import wait_until
@@ -54,7 +54,7 @@ def test_fetches_are_counted(fetchd: Fetchd, client: Client, nginx: Nginx) -> No
     for _ in range(3):
         client.fetch(nginx.url("/1k"))
     client.fetch(nginx.url("/missing"))
-    client.fetch(f"http://127.0.0.1:{free_port()}/", attempts=2)
+    client.fetch(f"http://127.0.0.1:{refusing_port()}/", attempts=2)
     wait_until(lambda: failed() == before[2] + 1, "the failure is counted")
     after = [good(), bad(), failed(), attempts(), received()]
     assert [b - a for a, b in zip(before, after)][:4] == [3, 1, 1, 6]
@@ -140,7 +140,7 @@ class TestAccessLog:
         server: Fetchd = start_fetchd(log={"access": "failures"})
         client = Client(server.channel())
         good = client.fetch(nginx.url("/1k"))
-        bad = client.fetch(f"http://127.0.0.1:{free_port()}/", attempts=1)
+        bad = client.fetch(f"http://127.0.0.1:{refusing_port()}/", attempts=1)
         assert "connection_refused" in self.line(server, bad.fetch_id)
         assert good.fetch_id not in server.access_log()
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 
 from readme import ROOT, example
-from real_origins import Nginx, free_port
+from real_origins import Nginx, refusing_port
 from server_process import Fetchd
 
 
@@ -22,4 +22,4 @@ def test_the_python_example_prints_a_response(fetchd: Fetchd, nginx: Nginx) -> N
 
 
 def test_the_python_example_prints_an_error(fetchd: Fetchd) -> None:
-    assert run_example(fetchd, f"http://127.0.0.1:{free_port()}/").startswith("CONNECTION_REFUSED ")
+    assert run_example(fetchd, f"http://127.0.0.1:{refusing_port()}/").startswith("CONNECTION_REFUSED ")

@@ -10,7 +10,7 @@ import pytest
 from calls import DEADLINE, Client, as_request, header_of, violations
 from fetchd.v1 import fetch_pb2 as pb
 from fetchd.v1 import fetch_service_pb2 as service_pb
-from real_origins import Httpbin, Nginx, free_port
+from real_origins import Httpbin, Nginx, refusing_port
 from scripted_origin import Connection, ScriptedOrigin
 from server_process import Fetchd
 from waiting import SANITIZER, wait_until
@@ -138,7 +138,7 @@ class TestDown:
 
     def test_no_response(self, client: Client, origin: ScriptedOrigin) -> None:
         for url, code in [
-            (f"http://127.0.0.1:{free_port()}/", pb.CONNECTION_REFUSED),
+            (f"http://127.0.0.1:{refusing_port()}/", pb.CONNECTION_REFUSED),
             (origin.raw("/x", b""), pb.CONNECTION_TERMINATED),
         ]:
             call = client.stream(url, attempts=1)
