@@ -17,6 +17,7 @@
 #include "guard/url_guard.h"
 #include "support/memory_sink.h"
 #include "support/origin_imposter.h"
+#include "support/refusing_port.h"
 #include "telemetry/fetch_observer.h"
 
 namespace fetchd::server {
@@ -224,12 +225,8 @@ TEST_F(EngineTest, TimeoutsHaveTheirCodeAndPhase) {
 
 TEST_F(EngineTest, RefusedConnectionsSayThatNothingWasProcessed) {
   StartEngine();
-  uint16_t closed_port;
-  {
-    OriginImposter gone;
-    closed_port = gone.port();
-  }
-  auto call = std::make_shared<TestCall>("http://127.0.0.1:" + std::to_string(closed_port) + "/");
+  RefusingPort nobody;
+  auto call = std::make_shared<TestCall>("http://127.0.0.1:" + std::to_string(nobody.port()) + "/");
   call->spec.method = "POST";
   call->spec.retry.initial_backoff = milliseconds(1);
   fetcher_->Start(call);
