@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "model/headers.h"
+#include "model/status_set.h"
 #include "model/url.h"
 
 namespace fetchd::server {
@@ -27,14 +28,36 @@ struct Timeouts {
   uint64_t min_bytes_per_second = 0;
 };
 
+// How the wait before an attempt is drawn; the formulas are in policy/backoff.h.
+enum class Jitter : uint8_t { kNone, kFull, kEqual, kDecorrelated };
+
 // See fetchd.v1.RetryPolicy.
 struct RetryOptions {
   // Attempts in all, 1 to 10.
   int max_attempts = 3;
   Duration initial_backoff = std::chrono::milliseconds(100);
   Duration max_backoff = std::chrono::seconds(10);
+  Jitter jitter = Jitter::kFull;
+  // Statuses after which another attempt may fare better.
+  StatusSet statuses = {408, 425, 429, 500, 502, 503, 504};
+  // The longest wait an origin can ask for by Retry-After; a response that asks for more is not retried. 0 or more.
+  Duration max_retry_after = std::chrono::seconds(60);
   // The caller's word that sending twice is safe.
   bool idempotent = false;
+};
+
+// A second attempt while the first one is slow.
+struct HedgeOptions {
+  bool enabled = false;
+  // After how long; 0: after the time in which 95 % of the origin's answers came.
+  Duration delay{};
+};
+
+// Whose turn it is where fetches wait for an origin.
+enum class Priority : uint8_t {
+  kInteractive = 0,  // someone waits for it
+  kNormal = 1,
+  kBulk = 2  // work that may wait
 };
 
 // See fetchd.v1.BodyPolicy.
@@ -58,6 +81,10 @@ struct FetchSpec {
   std::string body;
   Timeouts timeouts;
   RetryOptions retry;
+  HedgeOptions hedge;
+  Priority priority = Priority::kNormal;
+  // Of the caller: one of weight 3 goes three times as often as one of weight 1, where callers wait. 1 or more.
+  uint32_t weight = 1;
   BodyLimit body_limit;
   // When the fetch must have ended: the earlier of the total timeout and the RPC deadline less its margin.
   Instant deadline = kNever;
