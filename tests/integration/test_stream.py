@@ -206,7 +206,8 @@ class TestDown:
         wait_until(stalled, "the origin can send no more")
         # What it could send is in the kernel's buffers and a few of ours.
         assert sent < 48 * MIB, f"{sent / MIB:.0f} MiB went to a caller that took one piece"
-        assert fetchd.metric("fetchd_buffered_bytes") < 4 * MIB
+        # Two blocks, of 2 MiB at most: they grow with what gRPC took before its window was full.
+        assert fetchd.metric("fetchd_buffered_bytes") <= 4 * MIB
         call.call.cancel()
         assert done.wait(10)
 
