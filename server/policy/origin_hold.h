@@ -13,7 +13,9 @@ namespace fetchd::server {
 // no attempt goes before the hold ends. After it, those who waited go one by one and not all at once: at the rate at
 // which the origin answered well just before, 1 per second or more, each at a random instant of its interval. That ends
 // when nobody waits any more, after kLongestPacing at the latest. If the origin asks again during that time, the rate
-// is halved. One for each origin; its owner's thread only.
+// is halved.
+//
+// One for each origin; its owner's thread only.
 class OriginHold {
  public:
   // A longer hold is cut to this.

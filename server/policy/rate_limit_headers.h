@@ -14,12 +14,13 @@ struct RateLimitAdvice {
   bool operator==(const RateLimitAdvice&) const = default;
 };
 
-// Reads, and the first that says something counts:
+// Reads these, and the first that says something counts:
 // - Retry-After of a 429 or 503 (RFC 9110 section 10.2.3, RFC 6585 section 4);
-// - RateLimit, with the window of RateLimit-Policy if it has no reset (draft-ietf-httpapi-ratelimit-headers-10), also
-// in
-//   the form of earlier drafts, "limit=10, remaining=0, reset=7"; the longest wait of all quotas that are used up;
+// - RateLimit, with the window of RateLimit-Policy where it has no reset (draft-ietf-httpapi-ratelimit-headers-10),
+// also
+//   as in drafts 06 and 07, "limit=10, remaining=0, reset=7"; the longest wait of all quotas that are used up;
 // - RateLimit-Remaining and -Reset (draft 05), X-RateLimit-Remaining and -Reset: seconds, or unix time in s or ms.
+//
 // A quota that is not used up says nothing. A malformed field is ignored as if it were not there (RFC 9651
 // section 4.2). `now` tells how far away a date is.
 RateLimitAdvice ReadRateLimit(int status, const Headers& headers, WallTime now);
