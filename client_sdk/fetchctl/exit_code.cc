@@ -29,6 +29,8 @@ ExitCode ExitCodeOf(v1::ErrorCode code) {
     case v1::TOTAL_TIMEOUT:
       return kTimeout;
     case v1::CONNECTION_LIMIT_REACHED:
+    case v1::CIRCUIT_OPEN:
+    case v1::RATE_LIMITED:
       return kTryLater;
     case v1::TLS_PROTOCOL_ERROR:
     case v1::TLS_ALERT_RECEIVED:

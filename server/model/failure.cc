@@ -68,6 +68,10 @@ std::string_view ToString(FailureCode code) {
       return "page_origin_prohibited";
     case FailureCode::kPageStatus:
       return "page_status";
+    case FailureCode::kCircuitOpen:
+      return "circuit_open";
+    case FailureCode::kRateLimited:
+      return "rate_limited";
     case FailureCode::kCancelled:
       return "cancelled";
     case FailureCode::kInternal:
@@ -133,6 +137,8 @@ bool IsTransient(FailureCode code) {
     case FailureCode::kMinRateTimeout:
     case FailureCode::kAttemptTimeout:
     case FailureCode::kTotalTimeout:
+    case FailureCode::kCircuitOpen:
+    case FailureCode::kRateLimited:
       return true;
     default:
       return false;

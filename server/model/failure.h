@@ -44,12 +44,14 @@ enum class FailureCode : uint8_t {
   kPaginationLoop = 30,
   kPageOriginProhibited = 31,
   kPageStatus = 32,
+  kCircuitOpen = 33,
+  kRateLimited = 34,
   // Not in the proto: the caller (or the end of its RPC) cancelled. Never reported as an outcome.
   kCancelled = 200,
   // Not in the proto: a bug of ours; reported as gRPC INTERNAL.
   kInternal = 201,
 };
-inline constexpr int kLastReportedFailureCode = 32;
+inline constexpr int kLastReportedFailureCode = 34;
 
 // Numbers are those of fetchd.v1.Phase.
 enum class Phase : uint8_t {

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "model/request.h"
 
 namespace fetchd::server {
 
@@ -10,7 +11,13 @@ namespace fetchd::server {
 // at most `max`.
 Duration BackoffCeiling(int retry, Duration initial, Duration max);
 
-// "Full jitter": uniform between 0 and BackoffCeiling, so that callers who failed together do not come back together.
-Duration FullJitterBackoff(int retry, Duration initial, Duration max, Random& random);
+// The wait before retry number `retry`, by `options.jitter`, so that callers who failed together do not come back
+// together:
+//   kNone          the ceiling
+//   kFull          uniform between 0 and the ceiling
+//   kEqual         uniform between half of the ceiling and the ceiling
+//   kDecorrelated  uniform between `initial_backoff` and three times `previous`, at most `max_backoff`
+// `previous` is the wait before the last attempt; 0, for the first retry, counts as `initial_backoff`.
+Duration DrawBackoff(int retry, Duration previous, const RetryOptions& options, Random& random);
 
 }  // namespace fetchd::server

@@ -2,12 +2,17 @@
 
 namespace fetchd::server {
 
-Classification ClassifyStatus(int status) {
-  return status >= 502 && status <= 504 ? Classification::kRetryable : Classification::kSuccess;
+Classification ClassifyStatus(int status, const StatusSet& retryable) {
+  return retryable.Has(status) ? Classification::kRetryable : Classification::kSuccess;
 }
 
 Classification ClassifyFailure(const Failure& failure) {
   return IsTransient(failure.code) ? Classification::kRetryable : Classification::kPermanent;
+}
+
+bool IsOwnRefusal(FailureCode code) {
+  return code == FailureCode::kCircuitOpen || code == FailureCode::kRateLimited || code == FailureCode::kQueueTimeout ||
+         code == FailureCode::kConnectionLimitReached;
 }
 
 bool IsIdempotentMethod(std::string_view method) {

@@ -5,6 +5,7 @@
 
 #include "model/failure.h"
 #include "model/headers.h"
+#include "model/status_set.h"
 
 namespace fetchd::server {
 
@@ -14,11 +15,15 @@ enum class Classification {
   kPermanent   // it will not
 };
 
-// 502, 503 and 504 (RFC 9110 section 15.6) are retryable, every other status is a success.
-Classification ClassifyStatus(int status);
+// The statuses in `retryable` are, every other one is a success.
+Classification ClassifyStatus(int status, const StatusSet& retryable);
 
 // By IsTransient.
 Classification ClassifyFailure(const Failure& failure);
+
+// An attempt that a policy or limit of ours turned away before it was sent: the circuit breaker, a rate, a full queue,
+// or the queue timeout. The next attempt of the same fetch would be turned away too.
+bool IsOwnRefusal(FailureCode code);
 
 // GET, HEAD, PUT, DELETE, OPTIONS, TRACE (RFC 9110 section 9.2.2), QUERY and PROPFIND (RFC 4918). Case-sensitive.
 bool IsIdempotentMethod(std::string_view method);

@@ -16,12 +16,16 @@ std::string_view ToString(RetryVerdict verdict) {
       return "retry_fresh";
     case RetryVerdict::kPermanent:
       return "permanent";
+    case RetryVerdict::kRefused:
+      return "refused";
     case RetryVerdict::kNotIdempotent:
       return "not_idempotent";
     case RetryVerdict::kStreamedBody:
       return "streamed_body";
     case RetryVerdict::kNoAttemptsLeft:
       return "no_attempts_left";
+    case RetryVerdict::kNoBudget:
+      return "no_budget";
     case RetryVerdict::kDoesNotFit:
       return "does_not_fit";
   }
@@ -29,10 +33,11 @@ std::string_view ToString(RetryVerdict verdict) {
 }
 
 RetryDecision DecideRetry(const RetryQuestion& question, const RetryOptions& options, Random& random) {
-  Classification classification =
-      question.failure != nullptr ? ClassifyFailure(*question.failure) : ClassifyStatus(question.status);
+  Classification classification = question.failure != nullptr ? ClassifyFailure(*question.failure)
+                                                              : ClassifyStatus(question.status, options.statuses);
   if (classification == Classification::kSuccess) return {RetryVerdict::kDone};
   if (classification == Classification::kPermanent) return {RetryVerdict::kPermanent};
+  if (question.failure != nullptr && IsOwnRefusal(question.failure->code)) return {RetryVerdict::kRefused};
 
   // A response proves that the origin acted; of failures the transport knows.
   bool untouched = question.failure != nullptr && question.failure->processed == Processed::kNo;
@@ -44,17 +49,17 @@ RetryDecision DecideRetry(const RetryQuestion& question, const RetryOptions& opt
   bool stale_connection = question.failure != nullptr && question.failure->reused_connection &&
                           question.failure->code == FailureCode::kConnectionTerminated;
   if (stale_connection && !question.free_attempt_used) {
-    if (After(question.now, kLeastAttemptTime) > question.deadline) return {RetryVerdict::kDoesNotFit};
+    if (!AttemptFits(question.now, {}, question.deadline)) return {RetryVerdict::kDoesNotFit};
     return {RetryVerdict::kRetryFresh};
   }
 
   if (question.attempts >= options.max_attempts) return {RetryVerdict::kNoAttemptsLeft};
-  Duration wait = FullJitterBackoff(question.attempts, options.initial_backoff, options.max_backoff, random);
+  Duration wait = DrawBackoff(question.attempts, question.previous_wait, options, random);
   if (question.retry_after) {
-    if (*question.retry_after > kMaxRetryAfter) return {RetryVerdict::kDoesNotFit};
+    if (*question.retry_after > options.max_retry_after) return {RetryVerdict::kDoesNotFit};
     wait = std::max(wait, *question.retry_after);
   }
-  if (After(question.now, wait + kLeastAttemptTime) > question.deadline) return {RetryVerdict::kDoesNotFit};
+  if (!AttemptFits(question.now, wait, question.deadline)) return {RetryVerdict::kDoesNotFit};
   return {RetryVerdict::kRetry, wait};
 }
 

@@ -9,14 +9,9 @@
 #include "model/failure.h"
 #include "model/request.h"
 #include "policy/classify.h"
+#include "policy/deadline.h"
 
 namespace fetchd::server {
-
-// The longest wait an origin can ask for by Retry-After; one that asks for more is not tried again in this fetch.
-inline constexpr Duration kMaxRetryAfter = std::chrono::seconds(60);
-
-// What another attempt needs at least: a wait that leaves less before the deadline is not begun.
-inline constexpr Duration kLeastAttemptTime = std::chrono::milliseconds(1);
 
 // What came of the attempt just made, and what is left for another one.
 struct RetryQuestion {
@@ -34,6 +29,8 @@ struct RetryQuestion {
   bool free_attempt_used = false;
   // How long the origin asked us to wait (Retry-After), if it did.
   std::optional<Duration> retry_after;
+  // RetryDecision::wait of the last kRetry; 0 before the first.
+  Duration previous_wait{};
   Instant now;
   Instant deadline = kNever;
 };
@@ -43,10 +40,12 @@ enum class RetryVerdict {
   kRetry,           // after `wait`
   kRetryFresh,      // at once and for free, on a connection made for it: a reused one had died
   kPermanent,       // another attempt would end the same way
+  kRefused,         // a limit of ours turned the attempt away (IsOwnRefusal)
   kNotIdempotent,   // the origin may have acted, and acting twice may do harm
   kStreamedBody,    // a part of the streamed body is gone
   kNoAttemptsLeft,  // max_attempts is reached
-  kDoesNotFit       // the wait leaves no time before the deadline, or the origin asked for more than kMaxRetryAfter
+  kNoBudget,        // said by who pays: the origin's retry budget is used up
+  kDoesNotFit       // the wait leaves no time before the deadline, or the origin asked for more than max_retry_after
 };
 
 // Lower-case name for logs, such as "no_attempts_left".
@@ -54,7 +53,7 @@ std::string_view ToString(RetryVerdict verdict);
 
 struct RetryDecision {
   RetryVerdict verdict = RetryVerdict::kDone;
-  // With kRetry: the larger of Retry-After and a full-jitter backoff.
+  // With kRetry: the larger of Retry-After and the backoff.
   Duration wait{};
   bool again() const { return verdict == RetryVerdict::kRetry || verdict == RetryVerdict::kRetryFresh; }
 };

@@ -10,7 +10,7 @@ namespace fetchd::server {
 
 // The instant a Retry-After field names (RFC 9110 section 10.2.3): delta-seconds counted from `now`, or an HTTP-date in
 // any of the three forms of section 5.6.7. A date in the past is `now`. nullopt if it is malformed. Not capped: see
-// kMaxRetryAfter; but never more than ten years ahead.
+// RetryOptions::max_retry_after; but never more than ten years ahead.
 std::optional<WallTime> ParseRetryAfter(std::string_view value, WallTime now);
 
 // An HTTP-date: IMF-fixdate, RFC 850 or asctime form. A two-digit year more than 50 years ahead of `now` is in the

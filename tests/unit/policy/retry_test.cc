@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "policy/backoff.h"
 #include "policy/classify.h"
 
@@ -17,11 +19,17 @@ Failure Fail(FailureCode code, Processed processed, bool reused = false) {
   return {.code = code, .phase = Phase::kWait, .processed = processed, .detail = {}, .reused_connection = reused};
 }
 
-TEST(Classify, OnlyGatewayStatusesAreRetryable) {
+TEST(Classify, TheListedStatusesAreRetryable) {
+  const RetryOptions defaults;
   for (int status = 200; status < 600; ++status) {
-    bool retryable = status == 502 || status == 503 || status == 504;
-    EXPECT_EQ(ClassifyStatus(status), retryable ? Classification::kRetryable : Classification::kSuccess) << status;
+    const bool retryable =
+        status == 408 || status == 425 || status == 429 || status == 500 || (status >= 502 && status <= 504);
+    EXPECT_EQ(ClassifyStatus(status, defaults.statuses),
+              retryable ? Classification::kRetryable : Classification::kSuccess)
+        << status;
   }
+  EXPECT_EQ(ClassifyStatus(503, {409}), Classification::kSuccess);
+  EXPECT_EQ(ClassifyStatus(409, {409}), Classification::kRetryable);
 }
 
 TEST(Classify, TransientFailuresAreRetryableOthersPermanent) {
@@ -57,18 +65,65 @@ TEST(Backoff, CeilingDoublesUpToTheMaximum) {
   EXPECT_EQ(BackoffCeiling(3, Duration::zero(), seconds(10)), Duration::zero());
 }
 
-TEST(Backoff, JitterFillsTheWholeRangeAndStaysInIt) {
-  Random random(1);
-  Duration least = Duration::max(), most{};
-  for (int i = 0; i < 1000; ++i) {
-    Duration d = FullJitterBackoff(2, milliseconds(100), seconds(10), random);
-    ASSERT_GE(d, Duration::zero());
-    ASSERT_LT(d, milliseconds(200));
-    least = std::min(least, d);
-    most = std::max(most, d);
+TEST(Classify, OurOwnRefusals) {
+  using enum FailureCode;
+  for (int code = 1; code <= kLastReportedFailureCode; ++code) {
+    const auto c = static_cast<FailureCode>(code);
+    const bool refusal = c == kCircuitOpen || c == kRateLimited || c == kQueueTimeout || c == kConnectionLimitReached;
+    EXPECT_EQ(IsOwnRefusal(c), refusal) << ToString(c);
+    // The caller may come again.
+    EXPECT_TRUE(!refusal || IsTransient(c)) << ToString(c);
   }
-  EXPECT_LT(least, milliseconds(10));
-  EXPECT_GT(most, milliseconds(190));
+}
+
+// 1,000 draws of retry 2 with 100 ms to 10 s: all within [least, most), and close to both ends.
+TEST(Backoff, EachJitterFillsItsRange) {
+  struct Row {
+    Jitter jitter;
+    Duration previous, least, most;
+  };
+  for (const Row& row :
+       {Row{Jitter::kFull, {}, {}, milliseconds(200)}, Row{Jitter::kEqual, {}, milliseconds(100), milliseconds(200)},
+        Row{Jitter::kDecorrelated, {}, milliseconds(100), milliseconds(300)},
+        Row{Jitter::kDecorrelated, milliseconds(50), milliseconds(100), milliseconds(300)},
+        Row{Jitter::kDecorrelated, milliseconds(250), milliseconds(100), milliseconds(750)},
+        Row{Jitter::kDecorrelated, seconds(3), milliseconds(100), seconds(9)},
+        Row{Jitter::kDecorrelated, seconds(10), milliseconds(100), seconds(10)}}) {
+    SCOPED_TRACE(static_cast<int>(row.jitter));
+    const RetryOptions options{.jitter = row.jitter};
+    Random random(1);
+    Duration least = Duration::max(), most{};
+    for (int i = 0; i < 1000; ++i) {
+      const Duration d = DrawBackoff(2, row.previous, options, random);
+      ASSERT_GE(d, row.least);
+      ASSERT_LT(d, row.most);
+      least = std::min(least, d);
+      most = std::max(most, d);
+    }
+    const Duration edge = (row.most - row.least) / 20;
+    EXPECT_LT(least, row.least + edge);
+    EXPECT_GT(most, row.most - edge);
+  }
+}
+
+TEST(Backoff, WithoutJitterItIsTheCeiling) {
+  Random random(1);
+  const RetryOptions options{.jitter = Jitter::kNone};
+  EXPECT_EQ(DrawBackoff(1, {}, options, random), milliseconds(100));
+  EXPECT_EQ(DrawBackoff(3, seconds(7), options, random), milliseconds(400));
+  EXPECT_EQ(DrawBackoff(9, {}, options, random), seconds(10));
+}
+
+TEST(Backoff, ExtremesDoNotOverflow) {
+  Random random(1);
+  for (Jitter jitter : {Jitter::kNone, Jitter::kFull, Jitter::kEqual, Jitter::kDecorrelated}) {
+    RetryOptions options{.initial_backoff = seconds(20), .max_backoff = seconds(10), .jitter = jitter};
+    EXPECT_LE(DrawBackoff(5, seconds(50), options, random), seconds(10));
+    options.initial_backoff = options.max_backoff = Duration::zero();
+    EXPECT_EQ(DrawBackoff(5, seconds(50), options, random), Duration::zero());
+    options = {.initial_backoff = seconds(1), .max_backoff = kForever, .jitter = jitter};
+    EXPECT_GE(DrawBackoff(1000, kForever, options, random), Duration::zero());
+  }
 }
 
 RetryVerdict Verdict(const RetryQuestion& q, const RetryOptions& options = {}) {
@@ -94,6 +149,10 @@ TEST(Retry, FailureTable) {
       {"refused, third of three", Fail(kConnectionRefused, Processed::kNo), false, false, 3, false, kNoAttemptsLeft},
       {"bad certificate", Fail(kTlsCertificateError, Processed::kNo), true, false, 1, false, kPermanent},
       {"prohibited", Fail(kDestinationIpProhibited, Processed::kNo), true, false, 1, false, kPermanent},
+      {"queue timeout", Fail(kQueueTimeout, Processed::kNo), true, false, 1, false, kRefused},
+      {"queue full", Fail(kConnectionLimitReached, Processed::kNo), true, false, 1, false, kRefused},
+      {"circuit open", Fail(kCircuitOpen, Processed::kNo), true, false, 1, false, kRefused},
+      {"rate limited", Fail(kRateLimited, Processed::kNo), true, false, 1, false, kRefused},
       {"cancelled", Fail(kCancelled, Processed::kMaybe), true, false, 1, false, kPermanent},
       {"reset after sending, GET", Fail(kConnectionTerminated, Processed::kMaybe), true, false, 1, false, kRetry},
       {"reset after sending, POST", Fail(kConnectionTerminated, Processed::kMaybe), false, false, 1, false,
@@ -134,12 +193,14 @@ TEST(Retry, StatusTable) {
     bool idempotent, streamed;
     RetryVerdict expected;
   };
-  for (Row row : {Row{200, true, false, RetryVerdict::kDone}, Row{404, true, false, RetryVerdict::kDone},
-                  Row{429, true, false, RetryVerdict::kDone}, Row{500, true, false, RetryVerdict::kDone},
-                  Row{501, true, false, RetryVerdict::kDone}, Row{502, true, false, RetryVerdict::kRetry},
-                  Row{503, true, false, RetryVerdict::kRetry}, Row{504, true, false, RetryVerdict::kRetry},
-                  Row{505, true, false, RetryVerdict::kDone}, Row{503, false, false, RetryVerdict::kNotIdempotent},
-                  Row{503, true, true, RetryVerdict::kStreamedBody}}) {
+  using enum RetryVerdict;
+  for (Row row : {Row{200, true, false, kDone}, Row{404, true, false, kDone}, Row{407, true, false, kDone},
+                  Row{408, true, false, kRetry}, Row{409, true, false, kDone}, Row{424, true, false, kDone},
+                  Row{425, true, false, kRetry}, Row{428, true, false, kDone}, Row{429, true, false, kRetry},
+                  Row{499, true, false, kDone}, Row{500, true, false, kRetry}, Row{501, true, false, kDone},
+                  Row{502, true, false, kRetry}, Row{503, true, false, kRetry}, Row{504, true, false, kRetry},
+                  Row{505, true, false, kDone}, Row{503, false, false, kNotIdempotent},
+                  Row{429, false, false, kNotIdempotent}, Row{503, true, true, kStreamedBody}}) {
     RetryQuestion q{.status = row.status,
                     .idempotent = row.idempotent,
                     .streamed_body = row.streamed,
@@ -166,11 +227,30 @@ TEST(Retry, RetryAfterIsTheLeastWait) {
   EXPECT_LT(d.wait, milliseconds(100));
 }
 
-TEST(Retry, RetryAfterUpToAMinute) {
-  RetryQuestion q{.status = 503, .idempotent = true, .retry_after = kMaxRetryAfter, .now = kNow};
+TEST(Retry, RetryAfterUpToTheMost) {
+  RetryQuestion q{.status = 503, .idempotent = true, .retry_after = seconds(60), .now = kNow};
   EXPECT_EQ(Verdict(q), RetryVerdict::kRetry);
-  q.retry_after = kMaxRetryAfter + Duration(1);
+  q.retry_after = seconds(60) + Duration(1);
   EXPECT_EQ(Verdict(q), RetryVerdict::kDoesNotFit);
+  EXPECT_EQ(Verdict(q, {.max_retry_after = seconds(61)}), RetryVerdict::kRetry);
+  q.retry_after = Duration(1);
+  EXPECT_EQ(Verdict(q, {.max_retry_after = Duration::zero()}), RetryVerdict::kDoesNotFit);
+}
+
+TEST(Retry, DecorrelatedJitterGrowsFromTheWaitBefore) {
+  const RetryOptions options{.max_attempts = 10, .jitter = Jitter::kDecorrelated};
+  Random random(7);
+  RetryQuestion q{.status = 500, .idempotent = true, .retry_after = std::nullopt, .now = kNow};
+  Duration most{};
+  for (q.attempts = 1; q.attempts < 10; ++q.attempts) {
+    const RetryDecision d = DecideRetry(q, options, random);
+    ASSERT_EQ(d.verdict, RetryVerdict::kRetry);
+    EXPECT_GE(d.wait, options.initial_backoff);
+    EXPECT_LT(d.wait, std::max(q.previous_wait, options.initial_backoff) * 3);
+    q.previous_wait = d.wait;
+    most = std::max(most, d.wait);
+  }
+  EXPECT_GT(most, milliseconds(300));
 }
 
 TEST(Retry, WaitMustLeaveTimeForAnAttempt) {

@@ -43,6 +43,8 @@ TEST(ExitCodeOf, EveryErrorCode) {
       {v1::PAGINATION_LOOP, 47},
       {v1::PAGE_ORIGIN_PROHIBITED, 9},
       {v1::PAGE_STATUS, 22},
+      {v1::CIRCUIT_OPEN, 75},
+      {v1::RATE_LIMITED, 75},
   };
   for (const Row& row : rows) EXPECT_EQ(ExitCodeOf(row.code), row.expected) << v1::ErrorCode_Name(row.code);
   // The table is whole: all codes of the contract but UNSPECIFIED.

@@ -1,0 +1,157 @@
+#include "policy/concurrency_limit.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace fetchd::server {
+namespace {
+
+constexpr int kFirstLimit = 16;
+constexpr size_t kLeastAnswers = 20;
+constexpr Duration kLeastWindow = std::chrono::milliseconds(50);
+// Of a window with more answers the last so many are kept.
+constexpr size_t kMostLatencies = 128;
+constexpr Duration kProbeEvery = std::chrono::seconds(30);
+// Above the knee, so that a knee that moves up shows.
+constexpr double kHeadroom = 1.08;
+// Latencies less apart than this are the same.
+constexpr double kTolerance = 1.05;
+// A limit that sinks by more than this has sunk: less is the headroom at work.
+constexpr double kSinks = 0.9;
+
+double Ratio(Duration a, Duration b) { return static_cast<double>(a.count()) / static_cast<double>(b.count()); }
+
+}  // namespace
+
+ConcurrencyLimit::ConcurrencyLimit(const ConcurrencyOptions& options, int connections) {
+  SetOptions(options, connections);
+  Reset();
+}
+
+void ConcurrencyLimit::SetOptions(const ConcurrencyOptions& options, int connections) {
+  const bool was_adaptive = options_.adaptive;
+  options_ = options;
+  most_ = std::max(1, options.max > 0 ? options.max : connections);
+  if (!options.adaptive || !was_adaptive) {
+    Reset();
+    return;
+  }
+  learnt_ = Clamp(learnt_);
+  if (probing()) probe_limit_ = Clamp(probe_limit_);
+  limit_ = static_cast<int>(std::lround(probing() ? probe_limit_ : learnt_));
+}
+
+void ConcurrencyLimit::Reset() {
+  learnt_ = options_.adaptive ? Clamp(kFirstLimit) : most_;
+  limit_ = static_cast<int>(learnt_);
+  probe_limit_ = 0;
+  probe_latency_ = base_ = Duration::zero();
+  next_probe_ = Instant{};
+  grown_ = sunk_ = 0;
+  begun_ = false;
+}
+
+double ConcurrencyLimit::Clamp(double limit) const {
+  const double most = most_;
+  return std::clamp(limit, std::min<double>(std::max(options_.min, 1), most), most);
+}
+
+void ConcurrencyLimit::Learn(const Sample& sample, Instant now) {
+  if (!begun_) BeginWindow(now);
+  reached_ = reached_ || in_flight_ >= limit_;
+  switch (sample.result) {
+    case Result::kIgnored:
+      return;
+    case Result::kDropped:
+      ++dropped_;
+      break;
+    case Result::kAnswered:
+      // One that began before the window has waited by another limit.
+      if (now - sample.latency < began_) return;
+      if (latencies_.size() < kMostLatencies)
+        latencies_.push_back(sample.latency);
+      else
+        latencies_[answered_ % kMostLatencies] = sample.latency;
+      ++answered_;
+      at_once_ += static_cast<uint64_t>(in_flight_);
+      break;
+  }
+  if (answered_ + dropped_ >= kLeastAnswers && now - began_ >= kLeastWindow) EndWindow(now);
+}
+
+void ConcurrencyLimit::BeginWindow(Instant now) {
+  begun_ = true;
+  began_ = now;
+  latencies_.clear();
+  answered_ = dropped_ = 0;
+  at_once_ = 0;
+  reached_ = false;
+}
+
+void ConcurrencyLimit::EndWindow(Instant now) {
+  if (dropped_ * 10 >= answered_ + dropped_) {
+    // What is dropped says nothing about latency.
+    probe_limit_ = 0;
+    learnt_ = Clamp(learnt_ * 0.8);
+    grown_ = 0;
+  } else {
+    const auto middle = latencies_.begin() + static_cast<std::ptrdiff_t>(latencies_.size() / 2);
+    std::nth_element(latencies_.begin(), middle, latencies_.end());
+    const Duration latency = std::max(*middle, Duration(1));
+    if (probing())
+      EndProbeStep(latency, now);
+    else
+      Follow(latency, static_cast<double>(at_once_) / static_cast<double>(answered_), now);
+  }
+  limit_ = static_cast<int>(std::lround(probing() ? probe_limit_ : learnt_));
+  BeginWindow(now);
+}
+
+void ConcurrencyLimit::EndProbeStep(Duration latency, Instant now) {
+  const double lower = Clamp(probe_limit_ / 2);
+  // A whole step must make a difference to be worth another.
+  if (Ratio(probe_latency_, latency) > kTolerance && std::lround(lower) < std::lround(probe_limit_)) {
+    probe_latency_ = latency;
+    probe_limit_ = lower;
+    return;
+  }
+  base_ = latency;
+  probe_limit_ = 0;
+  next_probe_ = After(now, kProbeEvery);
+  grown_ = sunk_ = 0;
+}
+
+void ConcurrencyLimit::Follow(Duration latency, double at_once, Instant now) {
+  const double lower = Clamp(learnt_ / 2);
+  if ((base_ == Duration::zero() || now >= next_probe_ || sunk_ >= 2) && reached_) {
+    if (std::lround(lower) < std::lround(learnt_)) {
+      probe_latency_ = latency;
+      probe_limit_ = lower;
+      return;
+    }
+    // There is nothing lower to probe: this is as fast as it is allowed to get.
+    base_ = latency;
+    next_probe_ = After(now, kProbeEvery);
+    sunk_ = 0;
+  }
+  if (base_ == Duration::zero()) return;
+  const double slower = Ratio(latency, base_);
+  if (slower < 1 / kTolerance) base_ = latency;
+  if (slower > kTolerance) {
+    grown_ = 0;
+    // Few attempts at once that are slow for once say nothing about many.
+    if (at_once < learnt_ / 2) return;
+    const double limit = Clamp(std::min(at_once / slower * kHeadroom, learnt_ * kHeadroom));
+    sunk_ = limit < learnt_ * kSinks ? sunk_ + 1 : 0;
+    learnt_ = limit;
+    return;
+  }
+  sunk_ = 0;
+  // Whether more would be good shows only where all that may go do.
+  if (!reached_) return;
+  const double step = std::min(std::pow(kHeadroom, 1 << std::min(grown_, 3)), 2.0);
+  ++grown_;
+  learnt_ = Clamp(std::max(learnt_ * step, learnt_ + 0.5));
+}
+
+}  // namespace fetchd::server
