@@ -416,6 +416,8 @@ TEST(BreakerVerdict, FailuresByWhoseFaultTheyAre) {
                   Row{kDestinationIpProhibited, Phase::kConnect, kIgnored},
                   Row{kConnectionLimitReached, Phase::kQueue, kIgnored},
                   Row{kQueueTimeout, Phase::kQueue, kIgnored},
+                  Row{kCircuitOpen, Phase::kPolicy, kIgnored},
+                  Row{kRateLimited, Phase::kQueue, kIgnored},
                   Row{kHttpResponseHeaderSectionSize, Phase::kReceive, kIgnored},
                   Row{kHttpResponseBodySize, Phase::kReceive, kIgnored},
                   Row{kHttpRequestBodySize, Phase::kSend, kIgnored},
