@@ -7,7 +7,7 @@ namespace fetchd::server {
 namespace {
 
 constexpr int kFirstLimit = 16;
-constexpr size_t kLeastAnswers = 20;
+constexpr size_t kLeastAnswers = 50;
 constexpr Duration kLeastWindow = std::chrono::milliseconds(50);
 // Of a window with more answers the last so many are kept.
 constexpr size_t kMostLatencies = 128;
@@ -16,8 +16,11 @@ constexpr Duration kProbeEvery = std::chrono::seconds(30);
 constexpr double kHeadroom = 1.08;
 // Latencies less apart than this are the same.
 constexpr double kTolerance = 1.05;
-// A limit that sinks by more than this has sunk: less is the headroom at work.
-constexpr double kSinks = 0.9;
+// A step of a probe that makes the origin faster by more than this is followed by another. Above the knee a step makes
+// it twice as fast.
+constexpr double kWorthAStep = 1.25;
+// A limit that has sunk below this share of what it was makes a probe worth while.
+constexpr double kSunk = 2.0 / 3;
 
 double Ratio(Duration a, Duration b) { return static_cast<double>(a.count()) / static_cast<double>(b.count()); }
 
@@ -47,7 +50,8 @@ void ConcurrencyLimit::Reset() {
   probe_limit_ = 0;
   probe_latency_ = base_ = Duration::zero();
   next_probe_ = Instant{};
-  grown_ = sunk_ = 0;
+  grown_ = 0;
+  highest_ = learnt_;
   begun_ = false;
 }
 
@@ -58,29 +62,38 @@ double ConcurrencyLimit::Clamp(double limit) const {
 
 void ConcurrencyLimit::Learn(const Sample& sample, Instant now) {
   if (!begun_) BeginWindow(now);
-  reached_ = reached_ || in_flight_ >= limit_;
-  switch (sample.result) {
-    case Result::kIgnored:
-      return;
-    case Result::kDropped:
-      ++dropped_;
-      break;
-    case Result::kAnswered:
-      // One that began before the window has waited by another limit.
-      if (now - sample.latency < began_) return;
-      if (latencies_.size() < kMostLatencies)
-        latencies_.push_back(sample.latency);
-      else
-        latencies_[answered_ % kMostLatencies] = sample.latency;
-      ++answered_;
-      at_once_ += static_cast<uint64_t>(in_flight_);
-      break;
+  if (older_ > 0) {
+    // An attempt that began before the window has waited by another limit; and what ends while some of those are out
+    // are the quick ones of this one. A tenth of them may hang.
+    if (sample.result == Result::kAnswered && now - sample.latency >= began_) return;
+    if (--older_ * 10 <= in_flight_) StartCounting(now);
+    return;
   }
-  if (answered_ + dropped_ >= kLeastAnswers && now - began_ >= kLeastWindow) EndWindow(now);
+  reached_ = reached_ || in_flight_ >= limit_;
+  if (sample.result == Result::kIgnored) return;
+  if (sample.result == Result::kDropped) {
+    ++dropped_;
+  } else {
+    if (latencies_.size() < kMostLatencies)
+      latencies_.push_back(sample.latency);
+    else
+      latencies_[answered_ % kMostLatencies] = sample.latency;
+    ++answered_;
+    at_once_ += static_cast<uint64_t>(in_flight_);
+  }
+  const size_t enough = std::max(kLeastAnswers, static_cast<size_t>(in_flight_));
+  if (answered_ + dropped_ >= enough && now - began_ >= kLeastWindow) EndWindow(now);
 }
 
 void ConcurrencyLimit::BeginWindow(Instant now) {
   begun_ = true;
+  StartCounting(now);
+  // Learn is called before the attempt that ends is out.
+  older_ = in_flight_ - 1;
+}
+
+void ConcurrencyLimit::StartCounting(Instant now) {
+  older_ = 0;
   began_ = now;
   latencies_.clear();
   answered_ = dropped_ = 0;
@@ -110,7 +123,7 @@ void ConcurrencyLimit::EndWindow(Instant now) {
 void ConcurrencyLimit::EndProbeStep(Duration latency, Instant now) {
   const double lower = Clamp(probe_limit_ / 2);
   // A whole step must make a difference to be worth another.
-  if (Ratio(probe_latency_, latency) > kTolerance && std::lround(lower) < std::lround(probe_limit_)) {
+  if (Ratio(probe_latency_, latency) > kWorthAStep && std::lround(lower) < std::lround(probe_limit_)) {
     probe_latency_ = latency;
     probe_limit_ = lower;
     return;
@@ -118,12 +131,13 @@ void ConcurrencyLimit::EndProbeStep(Duration latency, Instant now) {
   base_ = latency;
   probe_limit_ = 0;
   next_probe_ = After(now, kProbeEvery);
-  grown_ = sunk_ = 0;
+  grown_ = 0;
+  highest_ = learnt_;
 }
 
 void ConcurrencyLimit::Follow(Duration latency, double at_once, Instant now) {
   const double lower = Clamp(learnt_ / 2);
-  if ((base_ == Duration::zero() || now >= next_probe_ || sunk_ >= 2) && reached_) {
+  if ((base_ == Duration::zero() || now >= next_probe_ || learnt_ < highest_ * kSunk) && reached_) {
     if (std::lround(lower) < std::lround(learnt_)) {
       probe_latency_ = latency;
       probe_limit_ = lower;
@@ -132,26 +146,26 @@ void ConcurrencyLimit::Follow(Duration latency, double at_once, Instant now) {
     // There is nothing lower to probe: this is as fast as it is allowed to get.
     base_ = latency;
     next_probe_ = After(now, kProbeEvery);
-    sunk_ = 0;
+    highest_ = learnt_;
   }
   if (base_ == Duration::zero()) return;
   const double slower = Ratio(latency, base_);
-  if (slower < 1 / kTolerance) base_ = latency;
+  // Half of the way, as chance makes some windows quick.
+  if (slower < 1 / kTolerance) base_ = (base_ + latency) / 2;
   if (slower > kTolerance) {
     grown_ = 0;
     // Few attempts at once that are slow for once say nothing about many.
     if (at_once < learnt_ / 2) return;
-    const double limit = Clamp(std::min(at_once / slower * kHeadroom, learnt_ * kHeadroom));
-    sunk_ = limit < learnt_ * kSinks ? sunk_ + 1 : 0;
-    learnt_ = limit;
+    learnt_ = Clamp(std::min(at_once / slower, learnt_) * kHeadroom);
+    highest_ = std::max(highest_, learnt_);
     return;
   }
-  sunk_ = 0;
   // Whether more would be good shows only where all that may go do.
   if (!reached_) return;
   const double step = std::min(std::pow(kHeadroom, 1 << std::min(grown_, 3)), 2.0);
   ++grown_;
   learnt_ = Clamp(std::max(learnt_ * step, learnt_ + 0.5));
+  highest_ = std::max(highest_, learnt_);
 }
 
 }  // namespace fetchd::server

@@ -22,11 +22,11 @@ struct ConcurrencyOptions {
 // The limit on attempts at once, of one origin. State of its owner's thread.
 //
 // Fixed, it is a counter. Adaptive, it looks for the origin's knee: the number of attempts from which on more of them
-// only wait for each other. Attempts are watched in windows of at least 20 answers and 50 ms, each begun under the
-// window's limit:
+// only wait for each other. Attempts are watched in windows: those of an older limit are let end first; then come at
+// least 50 answers, as many as attempts run at once, and 50 ms.
 //   - `base` is the latency without waiting. It is measured by probing: for a window the limit is halved, and again as
-//     long as that makes the origin faster. Probes come at the start, every 30 s, and when the limit has sunk twice in
-//     a row, as then the origin itself may have become slower.
+//     long as that makes the origin faster. Probes come at the start, every 30 s, and when the limit has sunk by a
+//     third since the last one, as then the origin itself may have become slower.
 //   - Little's law: if `n` attempts at once take `latency` each, the knee is at n * base / latency. If they take longer
 //     than base, the limit becomes that and 8 % of headroom; without the headroom a knee that moves up would not show.
 //   - If they take no longer although the limit was reached, the limit grows: by 8 % first, then in larger steps.
@@ -77,6 +77,7 @@ class ConcurrencyLimit {
   void Learn(const Sample& sample, Instant now);
   void EndWindow(Instant now);
   void BeginWindow(Instant now);
+  void StartCounting(Instant now);
   void EndProbeStep(Duration latency, Instant now);
   void Follow(Duration latency, double at_once, Instant now);
   double Clamp(double limit) const;
@@ -92,13 +93,16 @@ class ConcurrencyLimit {
   Duration probe_latency_{};
   Duration base_{};
   Instant next_probe_{};
-  // Windows in a row in which the limit grew or sank.
+  // Windows in a row in which the limit grew.
   int grown_ = 0;
-  int sunk_ = 0;
+  // The highest limit since the last probe.
+  double highest_ = 0;
 
   // The window.
   bool begun_ = false;
   Instant began_{};
+  // Attempts of an older limit that are in flight.
+  int older_ = 0;
   std::vector<Duration> latencies_;
   size_t answered_ = 0;
   size_t dropped_ = 0;
