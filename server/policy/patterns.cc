@@ -29,6 +29,8 @@ absl::Status CheckHostPattern(std::string_view pattern) {
     return absl::InvalidArgumentError("a * may only stand for the names below a host, as in *.example.com");
   }
   if (rest.find_first_of("/?#@ ") != std::string_view::npos) return absl::InvalidArgumentError("only the host counts");
+  if (rest.ends_with('.'))
+    return absl::InvalidArgumentError("leave out the dot at the end; rules hold with and without it");
   const size_t colon = rest.find(':');
   if (!rest.starts_with('[') && colon != std::string_view::npos &&
       rest.find(':', colon + 1) == std::string_view::npos) {

@@ -1,0 +1,36 @@
+// What holds for an origin, and for a fetch to it that does not say otherwise.
+#pragma once
+
+#include <string>
+
+#include "model/request.h"
+#include "policy/circuit_breaker.h"
+#include "policy/concurrency_limit.h"
+#include "policy/outlier.h"
+#include "policy/rate_limit.h"
+#include "policy/retry_budget.h"
+
+namespace fetchd::server {
+
+// Of an origin, over all callers.
+struct OriginPolicy {
+  // The host pattern whose rule it is, such as "*.example.com"; empty: the defaults, no rule matched.
+  std::string rule;
+  BreakerOptions breaker;
+  RetryBudgetOptions retry_budget;
+  RateLimitOptions rate_limit;
+  // Of each caller at this origin, besides `rate_limit`.
+  RateLimitOptions caller_rate_limit;
+  ConcurrencyOptions concurrency;
+  OutlierOptions outlier;
+};
+
+// Of a fetch whose request leaves them unset.
+struct CallPolicy {
+  Timeouts timeouts;
+  RetryOptions retry;
+  HedgeOptions hedge;
+  Priority priority = Priority::kNormal;
+};
+
+}  // namespace fetchd::server
