@@ -131,8 +131,8 @@ class Origin {
 };
 
 TEST(ConcurrencyLimit, FindsTheKnee) {
-  for (int knee : {5, 10, 20, 50, 100, 400})
-    for (Duration service : {milliseconds(knee > 10 ? 50 : 5), milliseconds(100)})
+  for (int knee : {5, 10, 20, 50, 200})
+    for (Duration service : {milliseconds(knee > 10 ? 50 : 10), milliseconds(150)})
       for (uint64_t seed : {1, 2}) {
         SCOPED_TRACE(testing::Message() << "knee " << knee << ", " << ToSeconds(service) << " s, seed " << seed);
         Origin origin({.max = 1000, .adaptive = true}, knee, service, seed);
