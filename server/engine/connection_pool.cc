@@ -24,21 +24,23 @@ Lease::Lease(ConnectionPool& pool, std::unique_ptr<PooledConnection> connection)
     : pool_(&pool), connection_(std::move(connection)) {}
 
 Lease::Lease(Lease&& other) noexcept
-    : pool_(other.pool_), connection_(std::move(other.connection_)), reusable_(std::exchange(other.reusable_, false)) {}
+    : pool_(other.pool_),
+      connection_(std::move(other.connection_)),
+      clean_at_(std::exchange(other.clean_at_, std::nullopt)) {}
 
 Lease& Lease::operator=(Lease&& other) noexcept {
   if (this == &other) return *this;
   End();
   pool_ = other.pool_;
   connection_ = std::move(other.connection_);
-  reusable_ = std::exchange(other.reusable_, false);
+  clean_at_ = std::exchange(other.clean_at_, std::nullopt);
   return *this;
 }
 
 Lease::~Lease() { End(); }
 
 void Lease::End() {
-  if (connection_ != nullptr) pool_->Return(std::move(connection_), std::exchange(reusable_, false));
+  if (connection_ != nullptr) pool_->Return(std::move(connection_), std::exchange(clean_at_, std::nullopt));
 }
 
 Task<ExchangeResult> Lease::Exchange(const FetchSpec& spec, RequestBody* body, HeadJudge& judge,
@@ -65,9 +67,9 @@ ConnectionPool::~ConnectionPool() {
 }
 
 Task<ConnectionPool::Result> ConnectionPool::Acquire(Request request) {
-  const Instant began = clock_.Now();
+  const Instant began = request.now;
   if (!request.fresh) {
-    if (auto connection = TakeIdle(request.origin)) {
+    if (auto connection = TakeIdle(request.origin, began)) {
       request.scope.SetDeadline(After(began, request.spec.timeouts.attempt));
       Result result;
       result.lease = MakeLease(std::move(connection));
@@ -83,14 +85,15 @@ Task<ConnectionPool::Result> ConnectionPool::AwaitConnection(Request request, In
   Result result;
   CancelScope wait(request.scope, kNever, FailureCode::kQueueTimeout);
   Waiter waiter(origin, executor_);
-  waiter.target = ConnectTarget{origin.origin, request.spec.url.host_address(), timeouts};
+  waiter.target = ConnectTarget{origin.origin, request.spec.url.host_address(), timeouts, {}};
   waiter.fresh = request.fresh;
   waiter.attempt = &request.scope;
   waiter.wait = &wait;
   origin.connections.waiters.push_back(waiter);
   ++origin.connections.queued;
   metrics_.queue_waiting.Add(1);
-  wait.SetDeadline(After(began, timeouts.queue));
+  waiter.wait_until = request.wait_until;
+  wait.SetDeadline(request.wait_until);
   Pump(origin);
 
   if (waiter.dial == nullptr && origin.connections.queued > options_.max_queue) {
@@ -151,11 +154,11 @@ Lease ConnectionPool::MakeLease(std::unique_ptr<PooledConnection> connection) {
   return Lease(*this, std::move(connection));
 }
 
-void ConnectionPool::Return(std::unique_ptr<PooledConnection> connection, bool reusable) {
+void ConnectionPool::Return(std::unique_ptr<PooledConnection> connection, std::optional<Instant> clean_at) {
   metrics_.leases.Add(-1);
   metrics_.connections_active.Add(-1);
   OriginState& origin = connection->origin;
-  if (!reusable || !MayServeAgain(*connection)) {
+  if (!clean_at || !MayServeAgain(*connection, *clean_at)) {
     CloseConnection(std::move(connection));
     OnRoom(origin);
     return;
@@ -164,21 +167,21 @@ void ConnectionPool::Return(std::unique_ptr<PooledConnection> connection, bool r
     Serve(*waiter, std::move(connection));
     return;
   }
-  PutIdle(std::move(connection));
+  PutIdle(std::move(connection), *clean_at);
 }
 
-bool ConnectionPool::MayServeAgain(PooledConnection& connection) {
-  return !closing_ && clock_.Now() < connection.expires &&
+bool ConnectionPool::MayServeAgain(PooledConnection& connection, Instant now) const {
+  return !closing_ && now < connection.expires &&
          (options_.max_exchanges == 0 || connection.exchanges < options_.max_exchanges);
 }
 
-std::unique_ptr<PooledConnection> ConnectionPool::TakeIdle(OriginState& origin) {
+std::unique_ptr<PooledConnection> ConnectionPool::TakeIdle(OriginState& origin, Instant now) {
   auto& idle = origin.connections.idle;
   while (!idle.empty()) {
     std::unique_ptr<PooledConnection> connection = TakeOut(idle.back());
     // The timer may be a moment late, so what it would close is not handed out.
-    if (MayServeAgain(*connection) && clock_.Now() < After(connection->idle_since, options_.idle_timeout) &&
-        connection->transport->LooksAlive())
+    if (MayServeAgain(*connection, now) && !origin.brain.outliers.Ejected(connection->transport->peer().address, now) &&
+        now < After(connection->idle_since, options_.idle_timeout) && connection->transport->LooksAlive())
       return connection;
     CloseConnection(std::move(connection));
   }
@@ -192,11 +195,11 @@ std::unique_ptr<PooledConnection> ConnectionPool::TakeOut(PooledConnection& idle
   return std::unique_ptr<PooledConnection>(&idle);
 }
 
-void ConnectionPool::PutIdle(std::unique_ptr<PooledConnection> connection) {
+void ConnectionPool::PutIdle(std::unique_ptr<PooledConnection> connection, Instant now) {
   if (connection->buffer.capacity() == ReadBuffer::kInitial && spare_buffers_.size() < kSpareBuffers)
     spare_buffers_.push_back(std::move(connection->buffer));
   connection->buffer.Release();
-  connection->idle_since = clock_.Now();
+  connection->idle_since = now;
   if (!idle_timer_.armed()) idle_timer_.Arm(After(connection->idle_since, options_.idle_timeout));
   metrics_.connections_idle.Add(1);
   OriginState& origin = connection->origin;
@@ -280,6 +283,9 @@ bool ConnectionPool::MakeRoom(OriginState& origin) {
 void ConnectionPool::StartDial(OriginState& origin, Waiter& waiter) {
   auto dial = std::make_unique<Dial>(origin, clock_, timers_);
   dial->target = waiter.target;
+  dial->target.leave_out = [this, &origin](std::vector<IpAddress>& addresses) {
+    origin.brain.outliers.Filter(addresses, clock_.Now());
+  };
   dial->starter = &waiter;
   dial->began = clock_.Now();
   ++origin.connections.open;
@@ -316,6 +322,7 @@ void ConnectionPool::EndDial(Dial& dial, ConnectResult result) {
   dial.in_pool.unlink();
   Waiter* starter = dial.starter;
   if (starter == nullptr) --origin.connections.orphan_dials;
+  for (const IpAddress& address : result.failed) origin.brain.outliers.OnResult(address, false, clock_.Now());
 
   if (!result.ok()) {
     --origin.connections.open;
@@ -352,11 +359,11 @@ void ConnectionPool::EndDial(Dial& dial, ConnectResult result) {
   if (starter != nullptr && first != starter) {
     // An earlier one takes it; its own dial, if it has one, will serve the starter.
     SetDial(*starter, nullptr);
-    starter->wait->SetDeadline(After(clock_.Now(), starter->target.timeouts.queue));
+    starter->wait->SetDeadline(starter->wait_until);
   }
   if (first == nullptr) {
-    if (MayServeAgain(*connection)) {
-      PutIdle(std::move(connection));
+    if (const Instant now = clock_.Now(); MayServeAgain(*connection, now)) {
+      PutIdle(std::move(connection), now);
     } else {
       CloseConnection(std::move(connection));
       OnRoom(origin);

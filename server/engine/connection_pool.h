@@ -57,7 +57,7 @@ class Lease {
   Task<ExchangeResult> Exchange(const FetchSpec& spec, RequestBody* body, HeadJudge& judge, const HttpLimits& limits,
                                 CancelScope& scope);
   // The exchange proved the connection clean.
-  void MarkReusable() { reusable_ = true; }
+  void MarkReusable(Instant now) { clean_at_ = now; }
   // The address it leads to.
   const Endpoint& peer() const { return connection_->transport->peer(); }
 
@@ -65,7 +65,7 @@ class Lease {
   void End();
   ConnectionPool* pool_ = nullptr;
   std::unique_ptr<PooledConnection> connection_;
-  bool reusable_ = false;
+  std::optional<Instant> clean_at_;
 };
 
 // Hands out connections: the newest idle one, else one that comes back or is dialled meanwhile, to waiting fetches in
@@ -79,8 +79,11 @@ class ConnectionPool {
  public:
   struct Request {
     OriginState& origin;
-    // URL and timeouts (queue, dns, connect, tls, attempt) count.
+    // URL and timeouts (dns, connect, tls, attempt) count.
     const FetchSpec& spec;
+    // Now, and until when a wait in the queue may last.
+    Instant now;
+    Instant wait_until = kNever;
     // Only a connection that has served nobody will do.
     bool fresh = false;
     // The attempt: its deadline is set to spec.timeouts.attempt from when the wait in the queue ends.
@@ -115,12 +118,13 @@ class ConnectionPool {
   // Waits in the queue, with a dial begun if the limits allow.
   Task<Result> AwaitConnection(Request request, Instant began);
   Lease MakeLease(std::unique_ptr<PooledConnection> connection);
-  void Return(std::unique_ptr<PooledConnection> connection, bool reusable);
-  bool MayServeAgain(PooledConnection& connection);
+  // `clean_at`: when the exchange proved it clean; unset: it did not.
+  void Return(std::unique_ptr<PooledConnection> connection, std::optional<Instant> clean_at);
+  bool MayServeAgain(PooledConnection& connection, Instant now) const;
 
-  std::unique_ptr<PooledConnection> TakeIdle(OriginState& origin);
+  std::unique_ptr<PooledConnection> TakeIdle(OriginState& origin, Instant now);
   std::unique_ptr<PooledConnection> TakeOut(PooledConnection& idle);
-  void PutIdle(std::unique_ptr<PooledConnection> connection);
+  void PutIdle(std::unique_ptr<PooledConnection> connection, Instant now);
   // Closes it; the caller then calls OnRoom.
   void CloseConnection(std::unique_ptr<PooledConnection> connection);
   void OnIdleTimer();

@@ -7,6 +7,7 @@
 #include "net/dialing_connector.h"
 #include "net/resolver.h"
 #include "net/tls.h"
+#include "policy/policy_book.h"
 
 namespace fetchd::server {
 
@@ -14,6 +15,8 @@ namespace fetchd::server {
 struct EngineOptions {
   // Engine threads, 1 to 64. More of them pay only where origins are many and cores are idle.
   int threads = 1;
+  // What holds for which origin; outlives the engine. Null: the defaults, for all of them.
+  const PolicySource* policies = nullptr;
   HttpLimits http;
   PoolOptions pool;
   OriginTable::Options origins;

@@ -28,7 +28,9 @@ EngineThread::EngineThread(size_t index, const EngineOptions& options, const Clo
       wake_(io_.get_executor()) {
   timers_.OnEarlier([this](Instant at) { WakeAt(at); });
   connector_ = make_connector(*this);
-  origins_ = std::make_unique<OriginTable>(options_.origins, clock_, timers_, metrics_);
+  origins_ = std::make_unique<OriginTable>(
+      options_.origins, options_.policies != nullptr ? *options_.policies : default_policies_,
+      static_cast<int>(options_.pool.max_per_origin), clock_, timers_, random_, metrics_);
   pool_ = std::make_unique<ConnectionPool>(options_.pool, executor(), clock_, timers_, random_, *connector_, *origins_,
                                            metrics_);
   pool_->OnDialEnded([this] { EndIfDone(); });

@@ -78,6 +78,7 @@ class EngineThread {
 
   const size_t index_;
   const EngineOptions options_;
+  const PolicySource default_policies_;
   const Clock& clock_;
   ThreadMetrics metrics_;
   Random random_;

@@ -55,6 +55,8 @@ struct Waiter {
   Event event;
   // For its dial, should it get one.
   ConnectTarget target;
+  // The end of its time in the queue.
+  Instant wait_until = kNever;
   // Only a connection that has served nobody will do.
   bool fresh = false;
   // The fetch has stopped; it waits only for its dial to end.

@@ -16,19 +16,41 @@ OriginRef::~OriginRef() {
   table_.OnLessUse(state_);
 }
 
-OriginTable::OriginTable(const Options& options, const Clock& clock, TimerQueue& timers, ThreadMetrics& metrics)
-    : options_(options), clock_(clock), metrics_(metrics), timer_(timers, [this] { OnTimer(); }) {}
+OriginTable::OriginTable(const Options& options, const PolicySource& policies, int max_connections, const Clock& clock,
+                         TimerQueue& timers, Random& random, ThreadMetrics& metrics)
+    : options_(options),
+      policies_(policies),
+      max_connections_(max_connections),
+      clock_(clock),
+      timers_(timers),
+      random_(random),
+      metrics_(metrics),
+      timer_(timers, [this] { OnTimer(); }) {}
 
 OriginTable::~OriginTable() { unused_.clear(); }
 
 OriginState& OriginTable::Get(const Origin& origin) {
   assert(owner_.IsCurrent());
   auto [it, is_new] = origins_.try_emplace(origin);
+  const uint64_t version = policies_.version();
   if (is_new) {
-    it->second = std::make_unique<OriginState>(origin);
+    it->second = std::make_unique<OriginState>(origin, policies_.Current().ForOrigin(origin), max_connections_, clock_,
+                                               timers_, metrics_, random_());
+    it->second->policy_version = version;
     metrics_.origins.Add(1);
   }
-  return *it->second;
+  OriginState& state = *it->second;
+  if (state.policy_version != version) {
+    state.policy_version = version;
+    state.brain.SetPolicy(policies_.Current().ForOrigin(origin), max_connections_, clock_.Now());
+  }
+  return state;
+}
+
+OriginState* OriginTable::Find(const Origin& origin) {
+  assert(owner_.IsCurrent());
+  const auto found = origins_.find(origin);
+  return found == origins_.end() ? nullptr : found->second.get();
 }
 
 void OriginTable::OnLessUse(OriginState& state) {

@@ -8,8 +8,10 @@
 #include "http/exchange.h"
 #include "model/failure.h"
 #include "model/request.h"
+#include "model/trace.h"
 #include "net/cancel_scope.h"
 #include "net/task.h"
+#include "policy/circuit_breaker.h"
 #include "telemetry/records.h"
 
 namespace fetchd::server {
@@ -31,8 +33,22 @@ struct FetchContext {
   // For one attempt, set by the retry layer.
   HeadJudge* judge = nullptr;
   bool fresh_connection = false;
+  // It runs beside another attempt.
+  bool is_hedge = false;
+  // The breaker's leave to go, which may not stand any more after a wait.
+  CircuitBreaker::Permit permit;
+  // Until when the attempt may wait, at the gate and for a connection.
+  Instant wait_until = kNever;
+  // The last reading of the clock on the way of this fetch, which spares others another one. Who has waited, or ends an
+  // attempt, sets it.
+  Instant now;
   // Of one attempt, filled by those who do it.
   AttemptRecord record;
+  // The address that the attempt was sent to. Unset if it was not.
+  std::optional<Endpoint> peer;
+
+  // Where what happens is noted; null unless the caller asked. Outlives the call.
+  Trace* trace = nullptr;
 
   // Of the fetch so far.
   int attempts = 0;
@@ -45,6 +61,12 @@ struct FetchContext {
   // Body bytes sent, in all attempts.
   uint64_t request_bytes = 0;
 };
+
+// Notes a decision about the attempt at hand, if the caller wants to know; `detail` is called only then.
+template <typename Detail>
+void Note(FetchContext& context, Instant now, std::string_view rule, std::string_view verdict, Detail detail) {
+  if (context.trace != nullptr) context.trace->Decide(now, context.attempts, rule, verdict, detail());
+}
 
 // What a service made of a fetch.
 struct AttemptOutcome {

@@ -91,6 +91,11 @@ Task<void> Fetcher::Run(Fetcher& fetcher, FetchCall& call, EngineThread& owner) 
     else if (began >= spec.deadline)
       scope.Cancel(FailureCode::kTotalTimeout);
     FetchContext context(spec, call.request_body(), call, *origin, scope);
+    context.now = began;
+    if (spec.explain != Explain::kNone) {
+      outcome.trace = std::make_unique<Trace>(began);
+      context.trace = outcome.trace.get();
+    }
     AttemptOutcome result = co_await owner.service().Call(context);
     call.scope_ = nullptr;
 

@@ -12,4 +12,12 @@ struct PhaseTimes {
   std::optional<Duration> queue, dns, connect, tls, send, wait, receive;
 };
 
+// From when an attempt left the queue to when its answer began, or it failed: what tells how well an origin does.
+inline Duration TimeToAnswer(const PhaseTimes& phases) {
+  Duration time{};
+  for (const std::optional<Duration>* phase : {&phases.dns, &phases.connect, &phases.tls, &phases.send, &phases.wait})
+    if (phase->has_value()) time += **phase;
+  return time;
+}
+
 }  // namespace fetchd::server

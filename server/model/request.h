@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "model/headers.h"
 #include "model/status_set.h"
+#include "model/trace.h"
 #include "model/url.h"
 
 namespace fetchd::server {
@@ -86,6 +87,8 @@ struct FetchSpec {
   // Of the caller: one of weight 3 goes three times as often as one of weight 1, where callers wait. 1 or more.
   uint32_t weight = 1;
   BodyLimit body_limit;
+  // What the caller is told of how it went: Outcome::trace is set unless kNone.
+  Explain explain = Explain::kNone;
   // When the fetch must have ended: the earlier of the total timeout and the RPC deadline less its margin.
   Instant deadline = kNever;
 };

@@ -55,7 +55,8 @@ struct DecisionTrace {
 
 // Collected on the owner thread of the origin while the fetch runs; a value afterwards.
 struct Trace {
-  explicit Trace(Instant start) : began(start) {}
+  // `wanted` is not kNone.
+  explicit Trace(Instant start, Explain wanted = Explain::kFull) : explain(wanted), began(start) {}
 
   // Says a decision at `now`.
   void Decide(Instant now, int attempt, std::string_view rule, std::string_view verdict, std::string detail = {}) {
@@ -67,6 +68,8 @@ struct Trace {
   // Enough for ten attempts with all that can be said of each.
   static constexpr size_t kMaxDecisions = 256;
 
+  // How much of it the caller is told.
+  Explain explain;
   Instant began;
   std::vector<AttemptTrace> attempts;
   std::vector<DecisionTrace> decisions;

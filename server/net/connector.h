@@ -1,8 +1,10 @@
 // How connections come to be.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "model/failure.h"
 #include "model/ip_address.h"
@@ -22,6 +24,9 @@ struct ConnectTarget {
   std::optional<IpAddress> literal;
   // `dns`, `connect` and `tls` count.
   Timeouts timeouts;
+  // Takes out, of the addresses that may be dialled, those that are not worth it now; leaves one at least. May be empty.
+  // Not asked about `literal`.
+  std::function<void(std::vector<IpAddress>&)> leave_out;
 };
 
 // Either a transport or a failure.
@@ -32,6 +37,8 @@ struct ConnectResult {
   std::optional<Failure> failure;
   // `dns`, `connect` and `tls`, each set if the phase was entered, also when it failed.
   PhaseTimes phases;
+  // Addresses that refused or broke off, also if another one was reached.
+  std::vector<IpAddress> failed;
 
   bool ok() const { return transport != nullptr; }
 };

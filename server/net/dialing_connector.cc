@@ -36,9 +36,11 @@ struct DialErrors {
   size_t count = 0;
   bool all_refused = true;
   std::string text;
+  std::vector<IpAddress> addresses;
 
   void Add(const Endpoint& endpoint, const error_code& ec) {
     ++count;
+    addresses.push_back(endpoint.address);
     all_refused = all_refused && ec == asio::error::connection_refused;
     // Some names have dozens of addresses.
     if (count <= 4) text += Concat(count > 1 ? "; " : "", "connecting to ", endpoint.ToString(), ": ", ec.message());
@@ -105,14 +107,13 @@ Task<std::optional<Failure>> DialingConnector::FindEndpoints(const ConnectTarget
     Shuffle(addresses);
   }
   std::string reason;
-  for (const IpAddress& address : addresses) {
+  std::erase_if(addresses, [&](const IpAddress& address) {
     AddressGuard::Verdict verdict = guard_.Check(address);
-    if (verdict.allowed) {
-      endpoints.push_back({address, target.origin.port});
-    } else if (reason.empty()) {
-      reason = std::move(verdict.reason);
-    }
-  }
+    if (!verdict.allowed && reason.empty()) reason = std::move(verdict.reason);
+    return !verdict.allowed;
+  });
+  if (target.leave_out && addresses.size() > 1) target.leave_out(addresses);
+  for (const IpAddress& address : addresses) endpoints.push_back({address, target.origin.port});
   if (!endpoints.empty()) co_return std::nullopt;
   co_return MakeFailure(FailureCode::kDestinationIpProhibited,
                         target.literal.has_value() ? Phase::kPolicy : Phase::kDns,
@@ -133,7 +134,8 @@ Task<void> DialingConnector::RunAttempt(Race& race, size_t i) {
 
 Task<std::optional<Failure>> DialingConnector::OpenSocket(const ConnectTarget& target, CancelScope& scope,
                                                           const std::vector<Endpoint>& endpoints,
-                                                          std::unique_ptr<Socket>& socket, Endpoint& peer) {
+                                                          std::unique_ptr<Socket>& socket, Endpoint& peer,
+                                                          std::vector<IpAddress>& failed) {
   CancelScope phase(scope, After(scope.Now(), target.timeouts.connect), FailureCode::kConnectionTimeout);
   DialErrors errors;
   if (endpoints.size() == 1) {
@@ -144,6 +146,7 @@ Task<std::optional<Failure>> DialingConnector::OpenSocket(const ConnectTarget& t
       co_return std::nullopt;
     }
     errors.Add(endpoints[0], result.ec);
+    if (!phase.stopped()) failed = errors.addresses;
   } else {
     Race race(phase, executor_, endpoints);
     size_t begun = 0;
@@ -162,6 +165,7 @@ Task<std::optional<Failure>> DialingConnector::OpenSocket(const ConnectTarget& t
     // Whatever has happened to `scope`: the attempts refer to `race`, and end soon as their scope has stopped.
     CancelScope unstoppable(scope.clock(), scope.timers(), kNever, FailureCode::kInternal);
     while (race.running > 0) co_await race.changed.Wait(unstoppable);
+    failed = race.errors.addresses;
     if (race.winner != nullptr) {
       socket = std::move(race.winner);
       peer = race.winner_endpoint;
@@ -170,6 +174,11 @@ Task<std::optional<Failure>> DialingConnector::OpenSocket(const ConnectTarget& t
     errors = std::move(race.errors);
   }
   if (!phase.stopped()) co_return errors.ToFailure();
+  // Time is up for those that have not answered either, unless it is the caller who has none left.
+  if (phase.reason() == FailureCode::kConnectionTimeout) {
+    failed.clear();
+    for (const Endpoint& endpoint : endpoints) failed.push_back(endpoint.address);
+  }
   std::string tried = endpoints[0].ToString();
   if (endpoints.size() > 1) tried += Concat(" and ", endpoints.size() - 1, " more");
   co_return MakeFailure(phase.reason(), Phase::kConnect, Concat("no connection in time to ", tried));
@@ -188,7 +197,7 @@ Task<ConnectResult> DialingConnector::Connect(ConnectTarget target, CancelScope&
   Endpoint peer;
   {
     Stopwatch watch(scope.clock(), result.phases.connect);
-    result.failure = co_await OpenSocket(target, scope, endpoints, socket, peer);
+    result.failure = co_await OpenSocket(target, scope, endpoints, socket, peer, result.failed);
   }
   if (result.failure.has_value()) co_return result;
   if (target.origin.scheme == Scheme::kHttp) {
@@ -202,7 +211,11 @@ Task<ConnectResult> DialingConnector::Connect(ConnectTarget target, CancelScope&
     CancelScope phase(scope, After(scope.Now(), target.timeouts.tls), FailureCode::kTlsTimeout);
     result.failure = co_await transport->Handshake(phase, metrics_);
   }
-  if (!result.failure.has_value()) result.transport = std::move(transport);
+  if (result.failure.has_value()) {
+    if (!scope.stopped()) result.failed.push_back(peer.address);
+  } else {
+    result.transport = std::move(transport);
+  }
   co_return result;
 }
 

@@ -40,7 +40,7 @@ class DialingConnector final : public Connector {
                                              std::vector<Endpoint>& endpoints);
   Task<std::optional<Failure>> OpenSocket(const ConnectTarget& target, CancelScope& scope,
                                           const std::vector<Endpoint>& endpoints, std::unique_ptr<Socket>& socket,
-                                          Endpoint& peer);
+                                          Endpoint& peer, std::vector<IpAddress>& failed);
   Task<void> RunAttempt(Race& race, size_t i);
   void Shuffle(std::vector<IpAddress>& addresses);
 

@@ -6,21 +6,32 @@ namespace fetchd::server {
 
 Task<AttemptOutcome> ExchangeLayer::Call(FetchContext& context) {
   AttemptOutcome outcome;
-  ConnectionPool::Result acquired = co_await pool_.Acquire(
-      {.origin = context.origin, .spec = context.spec, .fresh = context.fresh_connection, .scope = *context.scope});
-  context.record.phases = acquired.phases;
+  const ConnectionPool::Request request{.origin = context.origin,
+                                        .spec = context.spec,
+                                        .now = context.now,
+                                        .wait_until = context.wait_until,
+                                        .fresh = context.fresh_connection,
+                                        .scope = *context.scope};
+  ConnectionPool::Result acquired = co_await pool_.Acquire(request);
+  AttemptRecord& record = context.record;
+  // A wait at the gate came first.
+  if (record.phases.queue) acquired.phases.queue = acquired.phases.queue.value_or(Duration{}) + *record.phases.queue;
+  record.phases = acquired.phases;
   if (acquired.failure) {
+    context.now = context.scope->Now();
     outcome.failure = std::move(acquired.failure);
     co_return outcome;
   }
-  context.record.reused_connection = acquired.lease.reused();
+  record.reused_connection = acquired.lease.reused();
+  context.peer = acquired.lease.peer();
   ExchangeResult result =
       co_await acquired.lease.Exchange(context.spec, context.body, *context.judge, limits_, *context.scope);
-  if (result.reusable) acquired.lease.MarkReusable();
-  context.record.phases.send = result.phases.send;
-  context.record.phases.wait = result.phases.wait;
-  context.record.phases.receive = result.phases.receive;
-  context.record.status = result.status;
+  context.now = context.scope->Now();
+  if (result.reusable) acquired.lease.MarkReusable(context.now);
+  record.phases.send = result.phases.send;
+  record.phases.wait = result.phases.wait;
+  record.phases.receive = result.phases.receive;
+  record.status = result.status;
   context.request_bytes += result.request_bytes;
   outcome.failure = std::move(result.failure);
   outcome.truncated = result.truncated;

@@ -7,6 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/kept_response.h"
+#include "engine/origin_state.h"
+#include "engine/refusal.h"
 #include "net/event.h"
 #include "policy/classify.h"
 #include "policy/retry_after.h"
@@ -20,7 +22,15 @@ class RetryLayer::Run final : public HeadJudge {
       : layer_(layer),
         context_(context),
         scope_(*context.scope),
+        brain_(context.origin.brain),
         idempotent_(IsIdempotent(context.spec.method, context.spec.headers, context.spec.retry.idempotent)) {}
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+  ~Run() {
+    // Also a retry that was scheduled and will not be made.
+    for (const bool out : {paid_, next_is_paid_})
+      if (out) brain_.retry_budget.OnRetryEnded();
+  }
 
   static Task<AttemptOutcome> Go(RetryLayer& layer, FetchContext& context) {
     Run run(layer, context);
@@ -38,6 +48,7 @@ class RetryLayer::Run final : public HeadJudge {
       if (!decision.again()) break;
       context.fresh_connection = decision.verdict == RetryVerdict::kRetryFresh;
       run.free_attempt_used_ = run.free_attempt_used_ || context.fresh_connection;
+      run.last_wait_ = decision.wait;
       run.KeepAsLast();
       if (decision.wait > Duration::zero()) co_await run.Sleep(decision.wait);
     }
@@ -46,8 +57,7 @@ class RetryLayer::Run final : public HeadJudge {
   }
 
   ResponseSink& OnHead(const ResponseHead& head) override {
-    if (auto field = head.headers.Find("retry-after"))
-      context_.retry_at = ParseRetryAfter(*field, scope_.clock().WallNow());
+    Learn(head);
     on_head_ = Ask(nullptr, head.status);
     if (on_head_.again() && head.content_length.value_or(0) <= KeptResponse::kMaxBody) {
       kept_ = std::make_unique<KeptResponse>(context_.sink);
@@ -62,12 +72,22 @@ class RetryLayer::Run final : public HeadJudge {
   void BeginAttempt() {
     ++context_.attempts;
     if (!context_.fresh_connection) ++counted_attempts_;
-    context_.record = {};
+    if (context_.attempts == 1) {
+      brain_.retry_budget.OnAttempt(context_.now);
+    } else {
+      context_.now = scope_.Now();
+      context_.record = {};
+      context_.peer = std::nullopt;
+    }
+    context_.wait_until = After(context_.now, context_.spec.timeouts.queue);
     context_.retry_at = std::nullopt;
+    paid_ = std::exchange(next_is_paid_, false);
+    asked_wait_ = std::nullopt;
     kept_.reset();
   }
 
   void EndAttempt() {
+    if (std::exchange(paid_, false)) brain_.retry_budget.OnRetryEnded();
     if (kept_ != nullptr && kept_->overflowed()) {
       context_.committed = true;
       context_.status = context_.record.status;
@@ -80,20 +100,43 @@ class RetryLayer::Run final : public HeadJudge {
     layer_.metrics_.OnAttempt(context_.record);
   }
 
+  // When the origin wants to be asked again: this fetch by its Retry-After, everybody by what the brain learns.
+  void Learn(const ResponseHead& head) {
+    context_.now = scope_.Now();
+    const std::optional<Duration> hold = brain_.OnHead(head, context_.now, scope_.clock());
+    if (hold)
+      Note(context_, context_.now, "hold", "learnt",
+           [&] { return absl::StrCat("nobody asks the origin for ", ToSeconds(*hold), " s"); });
+    const auto field = head.headers.Find("retry-after");
+    if (!field) return;
+    const WallTime now = scope_.clock().WallNow();
+    context_.retry_at = ParseRetryAfter(*field, now);
+    if (context_.retry_at) asked_wait_ = *context_.retry_at - now;
+  }
+
+  // Decides, and pays for another attempt from the origin's budget.
   RetryDecision Ask(const Failure* failure, int status) {
-    Instant now = scope_.Now();
+    const Instant now = context_.now;
     RetryQuestion question{.failure = failure,
                            .status = status,
                            .idempotent = idempotent_,
                            .streamed_body = context_.body != nullptr,
                            .attempts = counted_attempts_,
                            .free_attempt_used = free_attempt_used_,
-                           .retry_after = std::nullopt,
+                           // It concerns the origin's answer; a broken connection is tried again by our own rules.
+                           .retry_after = failure == nullptr ? asked_wait_ : std::nullopt,
+                           .previous_wait = last_wait_,
                            .now = now,
                            .deadline = scope_.deadline()};
-    // What the origin asked for concerns its answer; a broken connection is tried again by our own rules.
-    if (failure == nullptr && context_.retry_at) question.retry_after = *context_.retry_at - scope_.clock().WallNow();
-    return DecideRetry(question, context_.spec.retry, layer_.random_);
+    RetryDecision decision = DecideRetry(question, context_.spec.retry, layer_.random_);
+    if (decision.verdict == RetryVerdict::kRetry && !next_is_paid_) {
+      next_is_paid_ = brain_.retry_budget.TryWithdraw(now);
+      if (!next_is_paid_) decision = {RetryVerdict::kNoBudget};
+    }
+    if (decision.verdict != RetryVerdict::kDone)
+      Note(context_, now, "retry", ToString(decision.verdict),
+           [&] { return decision.again() ? absl::StrCat("after ", ToSeconds(decision.wait), " s") : std::string(); });
+    return decision;
   }
 
   // After an attempt that was not committed.
@@ -105,8 +148,10 @@ class RetryLayer::Run final : public HeadJudge {
     return on_head_;
   }
 
-  // A complete response is worth more than any failure that may follow.
+  // A complete response is worth more than any failure that may follow, and a failure of the origin more than a refusal
+  // of ours.
   void KeepAsLast() {
+    if (outcome_.failure && !IsRefusal(*outcome_.failure)) last_failure_ = outcome_.failure;
     if (kept_ == nullptr || outcome_.failure) return;
     last_ = std::move(kept_);
     last_outcome_ = std::move(outcome_);
@@ -132,6 +177,10 @@ class RetryLayer::Run final : public HeadJudge {
   // The attempts have run out without a committed response.
   Task<void> Settle() {
     if (outcome_.failure && outcome_.failure->code == FailureCode::kCancelled) co_return;
+    if (outcome_.failure && last_failure_ && IsRefusal(*outcome_.failure)) {
+      last_failure_->detail += absl::StrCat("; then attempt ", context_.attempts, ": ", outcome_.failure->detail);
+      outcome_.failure = std::move(last_failure_);
+    }
     if (outcome_.failure && last_ != nullptr) {
       kept_ = std::move(last_);
       outcome_ = std::move(last_outcome_);
@@ -156,16 +205,24 @@ class RetryLayer::Run final : public HeadJudge {
   RetryLayer& layer_;
   FetchContext& context_;
   CancelScope& scope_;
+  OriginBrain& brain_;
   const bool idempotent_;
   int counted_attempts_ = 0;
   bool free_attempt_used_ = false;
+  // This attempt, and the next one, were paid from the retry budget.
+  bool paid_ = false;
+  bool next_is_paid_ = false;
   Processed processed_ = Processed::kNo;
   AttemptOutcome outcome_;
   RetryDecision on_head_;
+  // How long the response of this attempt asked everybody to wait.
+  std::optional<Duration> asked_wait_;
+  Duration last_wait_{};
   // The response of the attempt just made, complete or not; and the last complete one before it.
   std::unique_ptr<KeptResponse> kept_;
   std::unique_ptr<KeptResponse> last_;
   AttemptOutcome last_outcome_;
+  std::optional<Failure> last_failure_;
   std::optional<WallTime> last_retry_at_;
 };
 

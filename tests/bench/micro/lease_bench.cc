@@ -16,8 +16,12 @@ namespace {
 // The request is a variable: g++ 12 loses temporaries that a co_await expression makes of braces.
 Task<ConnectionPool::Result> Acquire(const FetchSpec& spec, CancelScope& attempt, OriginTable& origins,
                                      ConnectionPool& pool) {
-  const ConnectionPool::Request request{
-      .origin = origins.Get(spec.url.origin()), .spec = spec, .fresh = false, .scope = attempt};
+  const ConnectionPool::Request request{.origin = origins.Get(spec.url.origin()),
+                                        .spec = spec,
+                                        .now = attempt.Now(),
+                                        .wait_until = kNever,
+                                        .fresh = false,
+                                        .scope = attempt};
   co_return co_await pool.Acquire(request);
 }
 
@@ -28,14 +32,14 @@ Task<void> LeaseInTurn(benchmark::State& state, Loop& loop, OriginTable& origins
     specs[i].url = *Url::Parse("http://host-" + std::to_string(i) + ".example.com/");
     CancelScope attempt(loop.scope(), kNever, FailureCode::kAttemptTimeout);
     ConnectionPool::Result dialled = co_await Acquire(specs[i], attempt, origins, pool);
-    dialled.lease.MarkReusable();
+    dialled.lease.MarkReusable(attempt.Now());
   }
   size_t next = 0;
   for (auto _ : state) {
     CancelScope attempt(loop.scope(), kNever, FailureCode::kAttemptTimeout);
     ConnectionPool::Result result = co_await Acquire(specs[next++ % specs.size()], attempt, origins, pool);
     if (!result.lease || !result.lease.reused()) state.SkipWithError("no kept connection");
-    result.lease.MarkReusable();
+    result.lease.MarkReusable(attempt.Now());
   }
 }
 
@@ -44,7 +48,8 @@ void BM_PickLease(benchmark::State& state) {
   Random random(1);
   ThreadMetrics metrics;
   ScriptedConnector connector(loop.executor());
-  OriginTable origins({}, loop.clock(), loop.timers(), metrics);
+  PolicySource policies;
+  OriginTable origins({}, policies, 128, loop.clock(), loop.timers(), random, metrics);
   ConnectionPool pool({.max_total = 20'000}, loop.executor(), loop.clock(), loop.timers(), random, connector, origins,
                       metrics);
   loop.Run(LeaseInTurn(state, loop, origins, pool));

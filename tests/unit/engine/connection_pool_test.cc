@@ -29,7 +29,7 @@ class ConnectionPoolTest : public testing::Test {
     bool failed() const { return result && result->failure.has_value(); }
     const Failure& failure() const { return *result->failure; }
     void GiveBack() {
-      result->lease.MarkReusable();
+      result->lease.MarkReusable(scope.Now());
       result->lease = Lease();
     }
     void Close() { result->lease = Lease(); }
@@ -50,7 +50,13 @@ class ConnectionPoolTest : public testing::Test {
     return *pool_;
   }
   void Start(Fetch& fetch, bool fresh = false) {
-    loop_.Start(pool().Acquire({.origin = **fetch.origin, .spec = fetch.spec, .fresh = fresh, .scope = fetch.scope}),
+    const Instant now = loop_.clock().Now();
+    loop_.Start(pool().Acquire({.origin = **fetch.origin,
+                                .spec = fetch.spec,
+                                .now = now,
+                                .wait_until = After(now, fetch.spec.timeouts.queue),
+                                .fresh = fresh,
+                                .scope = fetch.scope}),
                 fetch.result);
     loop_.Poll();
   }
@@ -85,7 +91,8 @@ class ConnectionPoolTest : public testing::Test {
   ThreadMetrics metrics_;
   Random random_{1};
   ScriptedConnector connector_{loop_.executor()};
-  OriginTable origins_{{}, loop_.clock(), loop_.timers(), metrics_};
+  PolicySource policies_;
+  OriginTable origins_{{}, policies_, 128, loop_.clock(), loop_.timers(), random_, metrics_};
   PoolOptions options_;
   std::unique_ptr<ConnectionPool> pool_;
 };
@@ -429,7 +436,7 @@ TEST_F(ConnectionPoolTest, AfterCloseNothingIsKept) {
   auto a = Begin();
   connector_.Hold();
   auto b = Begin();
-  a->result->lease.MarkReusable();
+  a->result->lease.MarkReusable(loop_.clock().Now());
   pool().Close();
   a->Close();
   EXPECT_TRUE(connector_.peers()[0]->closed());

@@ -98,7 +98,7 @@ class RetryLayerTest : public testing::Test {
   FetchSpec spec_;
   RequestBody* body_ = nullptr;
   MemorySink sink_{loop_.executor()};
-  OriginState origin_{Origin{}};
+  OriginState origin_{Origin{}, {}, 128, loop_.clock(), loop_.timers(), metrics_, 1};
   CancelScope scope_{loop_.clock(), loop_.timers(), kNever, FailureCode::kTotalTimeout};
   ScriptedService* service_;
   std::unique_ptr<RetryLayer> layer_;
