@@ -55,6 +55,7 @@ struct Invocation {
   bool silent = false;
   bool show_error = false;
   bool verbose = false;
+  bool explain = false;
   // Files. Empty or "-": standard output.
   std::string output;
   std::string output_dir;

@@ -106,6 +106,7 @@ class Batch {
       }
     }
     TraceFetch(session_, result.fetch().fetch_id(), result.fetch().attempts());
+    PrintTrace(session_, result.fetch().trace());
     if (!session_.invocation.output_dir.empty() && result.fetch().has_response()) {
       const std::string path = absl::StrCat(session_.invocation.output_dir, "/", result.index());
       Output output;

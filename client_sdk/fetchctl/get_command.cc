@@ -22,6 +22,7 @@ int RunGet(const Session& session, const v1::FetchRequest& request) {
     return session.terminal.out.flush() ? OutcomeCode(session, *reply) : kWriteLocal;
   }
   TraceFetch(session, reply->fetch_id(), reply->attempts());
+  PrintTrace(session, reply->trace());
 
   const bool has_response = reply->has_response() || reply->error().has_partial_response();
   const v1::HttpResponse& response = reply->has_response() ? reply->response() : reply->error().partial_response();

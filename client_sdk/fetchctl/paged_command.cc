@@ -67,6 +67,20 @@ int Conclude(const Session& session, std::ostream& out, const absl::Status& stat
   return code;
 }
 
+// Prints the trace of the newest page unless it is among the `shown` ones; how many there were then.
+template <typename T>
+uint64_t ShowTraces(const Session& session, std::ostream& out, ProgressLine& progress, const PagedRange<T>& range,
+                    uint64_t shown) {
+  if (range.traces() == shown || !session.invocation.explain) return range.traces();
+  progress.Erase();
+  if (session.invocation.json) {
+    out << "{\"trace\":" << ToJson(range.trace()) << "}\n";
+  } else {
+    PrintTrace(session, range.trace());
+  }
+  return range.traces();
+}
+
 template <typename T>
 int Print(const Session& session, PagedRange<T> range) {
   Output output;
@@ -77,17 +91,20 @@ int Print(const Session& session, PagedRange<T> range) {
                                                   !session.invocation.output.empty());
   absl::Status status = absl::OkStatus();
   uint64_t count = 0;
+  uint64_t shown = 0;
   for (absl::StatusOr<T>& value : range) {
     if (!value.ok()) {
       status = value.status();
       break;
     }
+    shown = ShowTraces(session, output.stream(), progress, range, shown);
     Write(session, output.stream(), *std::move(value));
     ++count;
     // After Ctrl-C what has arrived is still written, up to the place where the resume token continues.
     if (!output.stream()) break;
     progress.Draw([&] { return absl::StrCat(count, std::is_same_v<T, v1::Page> ? " pages" : " items"); });
   }
+  ShowTraces(session, output.stream(), progress, range, shown);
   progress.Erase();
   if (!output.stream()) return Complain(session, kWriteLocal, "cannot write the output");
   const int code = Conclude(session, output.stream(), status, range.end_of_list(), range.resume_token());

@@ -4,11 +4,10 @@
 #include <array>
 #include <string_view>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "fetchctl/exit_code.h"
+#include "fetchctl/trace.h"
 #include "fetchd/status_details.h"
 #include "google/protobuf/struct.pb.h"
 #include "google/protobuf/util/json_util.h"
@@ -79,13 +78,7 @@ int ReportStatus(const Session& session, const absl::Status& status) {
   return Complain(session, code, message);
 }
 
-std::string Summary(const v1::FetchError& error) {
-  std::string text = v1::ErrorCode_Name(error.code());
-  if (error.phase() != v1::PHASE_UNSPECIFIED) {
-    absl::StrAppend(&text, " in ", absl::AsciiStrToLower(absl::StripPrefix(v1::Phase_Name(error.phase()), "PHASE_")));
-  }
-  return text;
-}
+std::string Summary(const v1::FetchError& error) { return Summary(error.code(), error.phase()); }
 
 int ReportError(const Session& session, const v1::FetchError& error, const std::string& fetch_id, uint32_t attempts) {
   std::string message = absl::StrCat(Summary(error), ": ", error.message());
@@ -128,6 +121,10 @@ void TraceHead(const Session& session, uint32_t status, const google::protobuf::
 void TraceFetch(const Session& session, const std::string& fetch_id, uint32_t attempts) {
   if (!session.invocation.verbose) return;
   session.terminal.err << "* fetch " << fetch_id << ", " << attempts << (attempts == 1 ? " attempt\n" : " attempts\n");
+}
+
+void PrintTrace(const Session& session, const v1::Trace& trace) {
+  if (session.invocation.explain && !session.invocation.json) session.terminal.err << Text(trace);
 }
 
 int OutcomeCode(const Session& session, const v1::FetchResponse& reply) {

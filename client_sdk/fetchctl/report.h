@@ -46,6 +46,9 @@ void TraceRequest(const Session& session, const v1::FetchRequest& request);
 void TraceHead(const Session& session, uint32_t status, const google::protobuf::RepeatedPtrField<v1::Header>& headers);
 void TraceFetch(const Session& session, const std::string& fetch_id, uint32_t attempts);
 
+// With --explain and without --json, which has it anyway: what happened, on standard error.
+void PrintTrace(const Session& session, const v1::Trace& trace);
+
 // "DNS_ERROR in dns", for one-line summaries.
 std::string Summary(const v1::FetchError& error);
 

@@ -173,6 +173,7 @@ int RunStream(const Session& session, const v1::FetchRequest& request) {
   if (const absl::Status status = reader->status(); !status.ok()) return ReportStatus(session, status);
   const v1::StreamTail& tail = *reader->tail();
   TraceFetch(session, tail.fetch_id(), tail.attempts());
+  PrintTrace(session, tail.trace());
   if (invocation.json) {
     session.terminal.out << JsonLine(head, &tail) << "\n";
     if (!session.terminal.out.flush()) return kWriteLocal;

@@ -25,6 +25,10 @@ class PagedReader {
       if (!message->ok()) return message->status();
       message_ = *std::move(*message);
       next_item_ = 0;
+      if (message_.has_trace()) {
+        progress_->trace = std::move(*message_.mutable_trace());
+        ++progress_->traces;
+      }
       if (message_.has_end()) {
         progress_->end = std::move(*message_.mutable_end());
         message_.clear_end();

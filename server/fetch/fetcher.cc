@@ -93,7 +93,7 @@ Task<void> Fetcher::Run(Fetcher& fetcher, FetchCall& call, EngineThread& owner) 
     FetchContext context(spec, call.request_body(), call, *origin, scope);
     context.now = began;
     if (spec.explain != Explain::kNone) {
-      outcome.trace = std::make_unique<Trace>(began);
+      outcome.trace = std::make_unique<Trace>(began, spec.explain);
       context.trace = outcome.trace.get();
     }
     AttemptOutcome result = co_await owner.service().Call(context);

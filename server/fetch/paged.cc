@@ -222,7 +222,7 @@ void PagedFetch::DeliverPage() {
   at_.items += page.item_count;
   at_.delivered = true;
   step_ = Step::kFinishPage;
-  Send({std::move(page), Seal(AfterPage())});
+  Send({.content = std::move(page), .resume_token = Seal(AfterPage()), .trace = nullptr});
 }
 
 void PagedFetch::DeliverItems() {
@@ -240,7 +240,7 @@ void PagedFetch::DeliverItems() {
   }
   at_.items += message.items.size();
   if (at_.skip == take_to_) step_ = Step::kFinishPage;
-  Send({std::move(message), Seal(AfterPage())});
+  Send({.content = std::move(message), .resume_token = Seal(AfterPage()), .trace = nullptr});
 }
 
 PagingState PagedFetch::AfterPage() const {
@@ -275,6 +275,7 @@ void PagedFetch::FinishPage() {
 
 void PagedFetch::Send(PagedMessage message) {
   caller_ready_ = false;
+  message.trace = std::move(collected_.outcome.trace);
   receiver_.OnMessage(std::move(message));
 }
 
@@ -291,6 +292,7 @@ void PagedFetch::EndWith(PagedEnd::Reason reason, const PagingState* resume_at) 
   end_.pages = pages_;
   end_.items = resume_at != nullptr ? resume_at->items : at_.items;
   if (resume_at != nullptr) end_.resume_token = Seal(*resume_at);
+  end_.trace = std::move(collected_.outcome.trace);
   body_ = nullptr;
   page_items_ = {};
   step_ = Step::kEnd;

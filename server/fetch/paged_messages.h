@@ -14,6 +14,7 @@
 #include "model/headers.h"
 #include "model/request.h"
 #include "model/response_head.h"
+#include "model/trace.h"
 #include "policy/pagination.h"
 
 namespace fetchd::server {
@@ -36,8 +37,8 @@ struct PagedSpec {
 };
 
 // Binds a resume token to the request: a hash of what decides which pages and items come. Timeouts, retry and body
-// policies and the values of sensitive headers are left out, so that a call can be resumed with more patience or a
-// fresh access token. 32 bytes.
+// policies, explain and the values of sensitive headers are left out, so that a call can be resumed with more patience
+// or a fresh access token. 32 bytes.
 std::string PagedRequestHash(const PagedSpec& spec);
 
 // A whole page.
@@ -67,6 +68,8 @@ struct PagedItems {
 struct PagedMessage {
   std::variant<PagedPage, PagedItems> content;
   std::string resume_token;
+  // With the page's first message: how it was fetched, if the caller asked (FetchSpec::explain).
+  std::unique_ptr<Trace> trace;
 };
 
 // Why a page is missing, with what came of it.
@@ -104,6 +107,8 @@ struct PagedEnd {
   uint64_t items = 0;
   // Empty where there is nothing to continue.
   std::string resume_token;
+  // Of the last page, if no message had it.
+  std::unique_ptr<Trace> trace;
 };
 
 }  // namespace fetchd::server

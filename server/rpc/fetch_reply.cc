@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "rpc/response_writer.h"
+#include "rpc/trace_writer.h"
 
 namespace fetchd::server {
 namespace {
@@ -73,6 +74,11 @@ FetchReply::FetchReply(std::string_view fetch_id, Collected& collected) : fetch_
   response_size_ = NumberSize(static_cast<size_t>(head.status)) + HeadersSize(head.headers) + TextSize(collected.body) +
                    NumberSize(outcome.truncated) + HeadersSize(outcome.trailers);
   size_ = TextSize(fetch_id) + NumberSize(static_cast<size_t>(outcome.attempts)) + DelimitedSize(response_size_);
+  if (outcome.trace) {
+    trace_ = std::make_unique<v1::Trace>();
+    WriteTrace(*outcome.trace, *trace_);
+    size_ += DelimitedSize(trace_->ByteSizeLong());
+  }
 }
 
 void FetchReply::Write(MessageWriter& into, std::string_view prefix) {
@@ -100,6 +106,10 @@ uint8_t* FetchReply::WriteUpToBody(uint8_t* to) const {
   const Outcome& outcome = collected_.outcome;
   to = WriteText(v1::FetchResponse::kFetchIdFieldNumber, fetch_id_, to);
   to = WriteNumber(v1::FetchResponse::kAttemptsFieldNumber, static_cast<size_t>(outcome.attempts), to);
+  if (trace_) {
+    to = WriteDelimiter(v1::FetchResponse::kTraceFieldNumber, static_cast<size_t>(trace_->GetCachedSize()), to);
+    to = trace_->SerializeWithCachedSizesToArray(to);
+  }
   to = WriteDelimiter(v1::FetchResponse::kResponseFieldNumber, response_size_, to);
   to = WriteNumber(v1::HttpResponse::kStatusFieldNumber, static_cast<size_t>(head.status), to);
   to = WriteHeaders(v1::HttpResponse::kHeadersFieldNumber, head.headers, to);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -30,6 +31,8 @@ class FetchReply {
   Collected& collected_;
   // Set for a failure.
   std::optional<v1::FetchResponse> failed_;
+  // With a response, if the caller asked.
+  std::unique_ptr<v1::Trace> trace_;
   size_t size_ = 0;
   // Of the field `response` within it.
   size_t response_size_ = 0;

@@ -131,6 +131,8 @@ FetchSpec RequestReader::ReadSpec(v1::FetchRequest&& request, Shape shape, const
   spec.timeouts = ReadTimeouts(request, shape, prefix, violations);
   spec.retry = ReadRetry(request, prefix, violations);
   spec.body_limit = ReadBodyLimit(request, shape, prefix, violations);
+  if (!v1::Explain_IsValid(request.explain())) violations.Add(prefix, "explain", "is not a known value");
+  if (request.explain() != v1::EXPLAIN_UNSPECIFIED) spec.explain = static_cast<Explain>(request.explain());
   spec.body = std::move(*request.mutable_body());
   spec.id = ids_.Next();
   spec.caller = facts.caller;

@@ -1,8 +1,9 @@
 #include "rpc/response_writer.h"
 
-#include <chrono>
 #include <optional>
 #include <utility>
+
+#include "rpc/trace_writer.h"
 
 namespace fetchd::server {
 namespace {
@@ -18,11 +19,7 @@ void WriteFailure(Failure&& failure, bool retryable, std::string&& url, const st
   if (failure.code == FailureCode::kHttpResponseBodySize)
     *into.mutable_message() += "; FetchStream takes bodies of any size";
   into.set_url(std::move(url));
-  if (!retry_at) return;
-  const auto since = retry_at->time_since_epoch();
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
-  into.mutable_retry_at()->set_seconds(seconds.count());
-  into.mutable_retry_at()->set_nanos(static_cast<int32_t>((since - seconds).count()));
+  if (retry_at) WriteTime(*retry_at, *into.mutable_retry_at());
 }
 
 void WriteResponse(const ResponseHead& head, std::string&& body, bool truncated, const Headers& trailers,
@@ -58,6 +55,7 @@ void WriteFailedFetch(std::string_view fetch_id, Collected&& collected, v1::Fetc
   Outcome& outcome = collected.outcome;
   into.set_fetch_id(fetch_id.data(), fetch_id.size());
   into.set_attempts(static_cast<uint32_t>(outcome.attempts));
+  if (outcome.trace) WriteTrace(*outcome.trace, *into.mutable_trace());
   const bool retryable = IsTransient(outcome.failure->code);
   WritePartial(*std::move(outcome.failure), retryable, std::move(collected.redacted_url), outcome.retry_at,
                collected.head, std::move(collected.body), outcome.truncated, outcome.trailers, *into.mutable_error());
@@ -79,6 +77,7 @@ void WriteTail(Outcome&& outcome, std::string fetch_id, std::string url, uint64_
   into.set_truncated(outcome.truncated);
   into.set_attempts(static_cast<uint32_t>(outcome.attempts));
   WriteHeaders(outcome.trailers, *into.mutable_trailers());
+  if (outcome.trace) WriteTrace(*outcome.trace, *into.mutable_trace());
   if (!outcome.failure) return;
   const bool retryable = IsTransient(outcome.failure->code);
   WriteFailure(*std::move(outcome.failure), retryable, std::move(url), outcome.retry_at, *into.mutable_error());
@@ -86,6 +85,7 @@ void WriteTail(Outcome&& outcome, std::string fetch_id, std::string url, uint64_
 
 void WritePagedMessage(PagedMessage&& message, v1::FetchPagedResponse& into) {
   into.set_resume_token(std::move(message.resume_token));
+  if (message.trace) WriteTrace(*message.trace, *into.mutable_trace());
   if (auto* page = std::get_if<PagedPage>(&message.content)) {
     v1::Page* out = into.mutable_page();
     WriteResponse(page->head, std::move(page->body), page->truncated, page->trailers, *out->mutable_response());
@@ -102,6 +102,7 @@ void WritePagedMessage(PagedMessage&& message, v1::FetchPagedResponse& into) {
 
 void WritePagedEnd(PagedEnd&& end, v1::FetchPagedResponse& into) {
   into.set_resume_token(std::move(end.resume_token));
+  if (end.trace) WriteTrace(*end.trace, *into.mutable_trace());
   v1::PagedEnd* out = into.mutable_end();
   out->set_reason(static_cast<v1::PagedEnd::Reason>(end.reason));
   out->set_pages(end.pages);

@@ -19,6 +19,9 @@ struct PagedProgress {
   uint64_t taken_since_token = 0;
   // Set once the list has ended.
   std::optional<v1::PagedEnd> end;
+  // How the last page was fetched, and how many pages said so.
+  v1::Trace trace;
+  uint64_t traces = 0;
 };
 
 // The pages or items of a list: a StreamRange that also knows where it is.
@@ -39,6 +42,10 @@ class PagedRange : public StreamRange<T> {
   uint64_t taken_since_token() const { return progress_->taken_since_token; }
   // Why the list ended; nullopt before that, and if the RPC failed.
   const std::optional<v1::PagedEnd>& end_of_list() const { return progress_->end; }
+  // For a request with `explain`: how the page was fetched that the value taken last is from, or which failed; and how
+  // many such traces have come, so that a new one can be told from the one before.
+  const v1::Trace& trace() const { return progress_->trace; }
+  uint64_t traces() const { return progress_->traces; }
 
  private:
   std::shared_ptr<const PagedProgress> progress_ = std::make_shared<PagedProgress>();

@@ -32,7 +32,8 @@ inline char BodyByte(uint64_t i) { return static_cast<char>('a' + i % 23); }
 //   /large       a head, then kHttpResponseBodySize
 //   /echo        200 with the request body, streamed or not; kHttpRequestBodySize if it was broken off
 //   /sum         reads the whole request body; 200 with its length in decimal
-// Fetches run on the thread of `owner`. Thread-safe.
+// A trace, if wanted, has one attempt and the decision "policy", "applied". Fetches run on the thread of `owner`.
+// Thread-safe.
 class FakeOrigin final : public FetchStarter {
  public:
   explicit FakeOrigin(asio::io_context& owner) : owner_(owner) {}
@@ -95,6 +96,11 @@ class FakeOrigin final : public FetchStarter {
     running->call->OnStart(owner_.get_executor());
     Outcome outcome;
     outcome.attempts = 1;
+    if (running->call->spec.explain != Explain::kNone) {
+      outcome.trace = std::make_unique<Trace>(Instant{}, running->call->spec.explain);
+      outcome.trace->attempts.emplace_back().number = 1;
+      outcome.trace->Decide(Instant{}, 1, "policy", "applied");
+    }
     co_await Answer(*running, outcome);
     running->timer.cancel();
     if (outcome.failure && outcome.failure->code == FailureCode::kCancelled) ++cancelled;

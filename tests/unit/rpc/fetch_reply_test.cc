@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,6 +40,19 @@ void AddTrailer(Shape& shape, const std::string& name, const std::string& value)
   v1::Header* header = shape.message.mutable_response()->add_trailers();
   header->set_name(name);
   header->set_value(value);
+}
+
+void AddTrace(Shape& shape) {
+  shape.collected.outcome.trace = std::make_unique<Trace>(Instant{});
+  for (int i = 1; i <= 10; ++i) {
+    shape.collected.outcome.trace->Decide(Instant{}, i, "retry", "retry", "a detail");
+    v1::Decision& decision = *shape.message.mutable_trace()->add_decisions();
+    decision.mutable_at();
+    decision.set_attempt(static_cast<uint32_t>(i));
+    decision.set_rule("retry");
+    decision.set_verdict("retry");
+    decision.set_detail("a detail");
+  }
 }
 
 Shape Response(std::string name, int status, std::string body) {
@@ -111,6 +125,11 @@ std::vector<Shape> AllShapes() {
     shape.collected.outcome.attempts = 0;
     shape.message.set_attempts(0);
   }
+  for (const size_t size : {0U, 10U, 50'000U}) {
+    Shape& shape = shapes.emplace_back(Response("a trace, body " + std::to_string(size), 200, std::string(size, 'b')));
+    AddTrace(shape);
+  }
+  AddTrace(shapes.emplace_back(Failed("a failure with a trace")));
   shapes.push_back(Failed("a failure"));
   for (const size_t size : {0U, 100'000U}) {
     Shape& shape = shapes.emplace_back(Failed("a failure with part of a response, body " + std::to_string(size)));
