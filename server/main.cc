@@ -22,12 +22,16 @@
 #include "absl/synchronization/mutex.h"
 #include "config/file.h"
 #include "config/load.h"
+#include "config/policy_rules.h"
+#include "config/reload.h"
 #include "config/room_options.h"
 #include "config/yaml_reader.h"
 #include "engine/engine.h"
+#include "fetch/engine_board.h"
 #include "fetch/fetcher.h"
 #include "ops/ops_server.h"
 #include "ops/shutdown_signals.h"
+#include "policy/policy_book.h"
 #include "rpc/server.h"
 #include "telemetry/metrics_page.h"
 
@@ -37,8 +41,12 @@ ABSL_FLAG(std::string, ops_listen, "", "where /metrics, /livez and /readyz are, 
 ABSL_FLAG(std::string, threads, "", "engine threads; 0: one less than there are cores, at least 1");
 ABSL_FLAG(std::string, log_level, "", "debug, info, warning or error");
 ABSL_FLAG(std::string, port_file, "",
-          "a file to write grpc=PORT and ops=PORT into, whole or not at all, once fetchd serves");
+          "a file to write grpc=PORT, ops=PORT and with admin.listen admin=PORT into, whole or not at all, once fetchd "
+          "serves");
 ABSL_FLAG(bool, check_config, false, "check the configuration and the files it names, print it as YAML, and exit");
+ABSL_FLAG(std::string, check_url, "", "with --check_config: print what holds for fetches of this URL instead");
+ABSL_FLAG(std::string, check_caller, "", "with --check_url: by this caller");
+ABSL_FLAG(std::string, check_profile, "", "with --check_url: with this profile");
 
 namespace fetchd::server {
 namespace {
@@ -127,10 +135,11 @@ std::string NameOf(const std::optional<RpcTlsOptions>& tls) {
 }
 
 // Into the file of --port_file, if there is one.
-absl::Status TellPorts(int grpc_port, int ops_port) {
+absl::Status TellPorts(int grpc_port, int ops_port, int admin_port) {
   const std::string path = absl::GetFlag(FLAGS_port_file);
   if (path.empty()) return absl::OkStatus();
-  absl::Status status = WriteFileAtomically(path, absl::StrCat("grpc=", grpc_port, "\nops=", ops_port, "\n"));
+  const std::string admin = admin_port == 0 ? "" : absl::StrCat("admin=", admin_port, "\n");
+  absl::Status status = WriteFileAtomically(path, absl::StrCat("grpc=", grpc_port, "\nops=", ops_port, "\n", admin));
   if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat("--port_file: ", status.message()));
 }
@@ -140,8 +149,20 @@ constexpr char kChooseListen[] =
 constexpr char kChooseOpsListen[] =
     "\nStop what listens there, or choose another address with ops.listen in the configuration or with --ops_listen.";
 
+void Reload(ConfigReloader& reloader, Log& log) {
+  const ReloadResult result = reloader.Reload();
+  for (const std::string& complaint : result.complaints) {
+    log.Write(LogLevel::kError, "configuration refused, the one before stays", {{"what", complaint}});
+  }
+  if (!result.ok()) return;
+  log.Write(LogLevel::kInfo, "configuration reloaded", {{"file", absl::GetFlag(FLAGS_config)}});
+  if (result.needs_restart.empty()) return;
+  log.Write(LogLevel::kWarning, "configuration needs a restart for some keys",
+            {{"keys", absl::StrJoin(result.needs_restart, ",")}});
+}
+
 // Everything from here to the return is one process's life: made in the order of need, ended in the reverse one.
-int Serve(const RoomOptions& options) {
+int Serve(const RoomOptions& options, const ServerConfig& config) {
   ShutdownSignals signals;
   RaiseFileLimit();
   const Clock& clock = SystemClock();
@@ -149,9 +170,14 @@ int Serve(const RoomOptions& options) {
   Log log(options.log, clock, StderrLines());
   AccessLog access_log(options.access_log, clock, StdoutLines());
 
+  PolicySource policies(std::make_shared<const PolicyBook>(options.policies));
+  ConfigReloader reloader(absl::GetFlag(FLAGS_config), OverridesOfFlags(), config, policies);
+
   const AddressGuard address_guard(options.address_guard);
   const UrlGuard url_guard(options.url_guard, address_guard);
-  auto engine = Engine::Create(options.engine, address_guard, clock);
+  EngineOptions engine_options = options.engine;
+  engine_options.policies = &policies;
+  auto engine = Engine::Create(engine_options, address_guard, clock);
   if (!engine.ok()) return Complain(kExitBadConfig, std::string(engine.status().message()));
   // Without an observer a fetch need not be put into words at all.
   const bool logs_fetches = options.access_log.which != AccessLogOptions::Which::kNone;
@@ -168,6 +194,8 @@ int Serve(const RoomOptions& options) {
                           .started_at = started_at,
                           .now = clock.WallNow(),
                           .access_log_dropped = access_log.dropped(),
+                          .config_reloads_ok = reloader.ok_count(),
+                          .config_reloads_refused = reloader.refused_count(),
                           .ready = ready.load()});
   };
   const auto ops = OpsServer::Start(options.ops, std::move(pages));
@@ -176,25 +204,32 @@ int Serve(const RoomOptions& options) {
   // rpc/ runs the first engine thread's loop beside its own queue, so that a fetch of that thread changes no thread.
   EngineThread& home = (*engine)->thread(0);
   (*engine)->Start(1);
+  RpcServerOptions rpc_options = options.rpc;
+  rpc_options.reader.policies = &policies;
+  EngineBoard board(**engine, address_guard, log);
+  rpc_options.origins = &board;
   auto rpc = RpcServer::Start(
-      options.rpc, fetcher, tokens, home.io(), [&home] { home.Adopt(); }, home.metrics().buffered_bytes, clock);
+      std::move(rpc_options), fetcher, tokens, home.io(), [&home] { home.Adopt(); }, home.metrics().buffered_bytes,
+      clock);
   if (!rpc.ok()) {
     (*engine)->Stop();
     return Complain(kExitCannotListen, absl::StrCat(rpc.status().message(), kChooseListen));
   }
   ready = true;
-  log.Write(LogLevel::kInfo,
-            absl::StrCat("fetchd listening on ", Addresses(options.rpc.listen, (*rpc)->ports()), ", ops on ",
-                         (*ops)->endpoint().ToString()),
-            {{"version", std::string(Version())},
-             {"threads", absl::StrCat((*engine)->size())},
-             {"tls", NameOf(options.rpc.tls)}});
+  log.Write(
+      LogLevel::kInfo,
+      absl::StrCat("fetchd listening on ", Addresses(options.rpc.listen, (*rpc)->ports()), ", ops on ",
+                   (*ops)->endpoint().ToString()),
+      {{"version", std::string(Version())},
+       {"threads", absl::StrCat((*engine)->size())},
+       {"tls", NameOf(options.rpc.tls)},
+       {"admin", (*rpc)->admin_port() == 0 ? "no" : Addresses({options.rpc.admin_listen}, {(*rpc)->admin_port()})}});
 
-  const absl::Status told = TellPorts((*rpc)->ports().front(), (*ops)->endpoint().port);
+  const absl::Status told = TellPorts((*rpc)->ports().front(), (*ops)->endpoint().port, (*rpc)->admin_port());
   const int exit_code = told.ok() ? 0 : Complain(kExitCannotWrite, std::string(told.message()));
   Duration drain_time{};
   if (told.ok()) {
-    const int signal = signals.Wait();
+    const int signal = signals.Wait([&] { Reload(reloader, log); });
     log.Write(LogLevel::kInfo, "draining",
               {{"signal", strsignal(signal)}, {"in_flight", absl::StrCat((*rpc)->admission().in_flight())}});
     drain_time = options.drain_time;
@@ -209,6 +244,30 @@ int Serve(const RoomOptions& options) {
   return exit_code;
 }
 
+// --check_config, once nothing was found wrong.
+int ShowConfig(const ServerConfig& config) {
+  const PolicyQuestion question = {.url = absl::GetFlag(FLAGS_check_url),
+                                   .caller = absl::GetFlag(FLAGS_check_caller),
+                                   .profile = absl::GetFlag(FLAGS_check_profile)};
+  if (question.url.empty()) {
+    std::cout << ToYaml(config);
+    return 0;
+  }
+  const auto policy = EffectivePolicyYaml(config, question);
+  if (!policy.ok()) return Complain(kExitUsage, std::string(policy.status().message()));
+  std::cout << *policy;
+  return 0;
+}
+
+// Flags that mean nothing without another one.
+std::string LonelyFlag() {
+  const bool url = !absl::GetFlag(FLAGS_check_url).empty();
+  if (url && !absl::GetFlag(FLAGS_check_config)) return "--check_url needs --check_config";
+  if (!url && !absl::GetFlag(FLAGS_check_caller).empty()) return "--check_caller needs --check_url";
+  if (!url && !absl::GetFlag(FLAGS_check_profile).empty()) return "--check_profile needs --check_url";
+  return "";
+}
+
 int Main(int argc, char** argv) {
   // It costs each lock a look into a graph, and the locks here are leaves.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
@@ -216,15 +275,13 @@ int Main(int argc, char** argv) {
   if (!arguments.empty()) {
     return Complain(kExitUsage, absl::StrCat("unexpected argument \"", arguments.front(), "\"; see --help"));
   }
+  if (const std::string lonely = LonelyFlag(); !lonely.empty()) return Complain(kExitUsage, lonely);
   const auto config = LoadConfig(absl::GetFlag(FLAGS_config), OverridesOfFlags());
   if (!config.ok()) return Complain(kExitBadConfig, std::string(config.status().message()));
   const auto options = MakeRoomOptions(*config);
   if (!options.ok()) return Complain(kExitBadConfig, std::string(options.status().message()));
-  if (absl::GetFlag(FLAGS_check_config)) {
-    std::cout << ToYaml(config->config);
-    return 0;
-  }
-  return Serve(*options);
+  if (absl::GetFlag(FLAGS_check_config)) return ShowConfig(config->config);
+  return Serve(*options, config->config);
 }
 
 }  // namespace

@@ -20,6 +20,9 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 namespace v1 = ::fetchd::config::v1;
 
+// Attempts per second: one in 1,000 s.
+constexpr double kLeastRate = 0.001;
+
 class Checker {
  public:
   Checker(const ServerConfig& config, const KeyPlaces& places, absl::string_view file, Complaints& complaints)
@@ -43,6 +46,17 @@ class Checker {
     if (ops.port != 0 && seen.count(ops.ToString()) != 0) {
       Complain({"ops.listen", "listen"},
                absl::StrCat("\"", config_.ops().listen(), "\" is in listen too; the operator's port needs its own"));
+    }
+    if (!config_.admin().has_listen()) return;
+    const Endpoint admin = *ParseEndpoint(config_.admin().listen());
+    if (!IsLoopback(admin.address)) {
+      Complain({"admin.listen"}, absl::StrCat("\"", config_.admin().listen(),
+                                              "\" would let others than this machine's users set origins by hand; "
+                                              "choose a loopback address such as 127.0.0.1:50052"));
+    }
+    if (admin.port != 0 && (seen.count(admin.ToString()) != 0 || admin.ToString() == ops.ToString())) {
+      Complain({"admin.listen"}, absl::StrCat("\"", config_.admin().listen(),
+                                              "\" is in listen or ops.listen too; operators need a port of their own"));
     }
   }
 
@@ -76,6 +90,13 @@ class Checker {
       const std::string& name = timeouts.field(i)->name();
       if (v1::TimeoutCaps::descriptor()->FindFieldByName(name) == nullptr) continue;
       NotMore(absl::StrCat("timeouts.default.", name), absl::StrCat("timeouts.cap.", name));
+    }
+  }
+
+  void Rates() {
+    RatesIn(config_.rate_limit(), "rate_limit");
+    for (int i = 0; i < config_.origins_size(); ++i) {
+      RatesIn(config_.origins(i).rate_limit(), absl::StrCat("origins[", i, "].rate_limit"));
     }
   }
 
@@ -142,6 +163,16 @@ class Checker {
       return;
     }
     complaints_.Add(file_, *keys.begin(), what);
+  }
+
+  void RatesIn(const v1::RateLimit& limit, const std::string& path) {
+    const auto check = [&](const char* key, double rate) {
+      if (rate == 0 || rate >= kLeastRate) return;
+      Complain({absl::StrCat(path, ".", key)},
+               absl::StrCat("less than ", kLeastRate, " is not accepted, but for 0, which is no limit"));
+    };
+    check("per_second", limit.per_second());
+    check("per_caller_per_second", limit.per_caller_per_second());
   }
 
   // Each item of a list needs a name of its own.
@@ -228,6 +259,7 @@ void CheckContradictions(const ServerConfig& config, const KeyPlaces& places, ab
   checker.Tls();
   checker.Order();
   checker.Guard();
+  checker.Rates();
   checker.Origins();
   checker.Profiles();
   checker.Callers();

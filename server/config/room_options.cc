@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "config/durations.h"
 #include "config/file.h"
 #include "config/pem.h"
 #include "config/scalar.h"
@@ -16,10 +17,6 @@ namespace {
 namespace v1 = ::fetchd::config::v1;
 
 constexpr size_t kMaxPemBytes = size_t{4} << 20;
-
-Duration ToDuration(const google::protobuf::Duration& d) {
-  return std::chrono::seconds(d.seconds()) + std::chrono::nanoseconds(d.nanos());
-}
 
 // Reads the files that the configuration names, and complains at the key that names them.
 class FileReader {
@@ -66,21 +63,6 @@ RpcTlsOptions MakeTls(const v1::Tls& tls, FileReader& files) {
   options.private_key = files.PrivateKey("tls.key_file", tls.key_file(), options.certificate_chain);
   if (tls.has_client_ca_file()) options.client_ca = files.Certificates("tls.client_ca_file", tls.client_ca_file());
   return options;
-}
-
-// DefaultTimeouts or TimeoutCaps.
-template <typename Message>
-Timeouts MakeTimeouts(const Message& m) {
-  return {.total = ToDuration(m.total()),
-          .attempt = ToDuration(m.attempt()),
-          .queue = ToDuration(m.queue()),
-          .dns = ToDuration(m.dns()),
-          .connect = ToDuration(m.connect()),
-          .tls = ToDuration(m.tls()),
-          .send_idle = ToDuration(m.send_idle()),
-          .first_byte = ToDuration(m.first_byte()),
-          .between_bytes = ToDuration(m.between_bytes()),
-          .min_bytes_per_second = 0};
 }
 
 LogLevel ToLevel(v1::Log::Level level) {
@@ -155,11 +137,6 @@ void SetEngine(const ServerConfig& config, EngineOptions& engine) {
 }
 
 void SetReader(const ServerConfig& config, ReaderOptions& reader) {
-  reader.timeouts = MakeTimeouts(config.timeouts().default_());
-  reader.timeout_caps = MakeTimeouts(config.timeouts().cap());
-  reader.retry.max_attempts = static_cast<int>(config.retry().max_attempts());
-  reader.retry.initial_backoff = ToDuration(config.retry().initial_backoff());
-  reader.retry.max_backoff = ToDuration(config.retry().max_backoff());
   reader.max_unary_body_bytes = config.limits().max_unary_body_bytes();
   reader.max_batch_items = config.limits().max_batch_items();
   reader.batch_concurrency = config.limits().batch_concurrency();
@@ -175,8 +152,10 @@ absl::StatusOr<RoomOptions> MakeRoomOptions(const LoadedConfig& loaded) {
   SetGuards(config.guard(), options);
   SetEngine(config, options.engine);
   SetReader(config, options.rpc.reader);
+  options.policies = MakePolicyRules(config);
   options.rpc.listen = {config.listen().begin(), config.listen().end()};
   options.rpc.loops = options.engine.threads;
+  options.rpc.admin_listen = config.admin().listen();
   options.rpc.drain_pause = ToDuration(config.drain().pause());
   options.rpc.admission.max_in_flight = config.limits().max_in_flight();
   options.drain_time = options.rpc.drain_pause + ToDuration(config.drain().deadline());

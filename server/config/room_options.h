@@ -4,6 +4,7 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "config/load.h"
+#include "config/policy_rules.h"
 #include "engine/engine_options.h"
 #include "fetch/resume_token.h"
 #include "guard/address_guard.h"
@@ -21,6 +22,8 @@ struct RoomOptions {
   AddressGuard::Options address_guard;
   UrlGuard::Options url_guard;
   EngineOptions engine;
+  // For the PolicySource that the engine and the readers of requests share.
+  PolicyRules policies;
   ResumeTokenOptions tokens;
   RpcServerOptions rpc;
   OpsOptions ops;

@@ -16,8 +16,13 @@ sigset_t EndSignals() {
   return set;
 }
 
-int WaitForOne() {
-  const sigset_t set = EndSignals();
+sigset_t AllSignals() {
+  sigset_t set = EndSignals();
+  sigaddset(&set, SIGHUP);
+  return set;
+}
+
+int WaitForOne(const sigset_t& set) {
   int number = 0;
   while (sigwait(&set, &number) != 0) {
   }
@@ -27,15 +32,16 @@ int WaitForOne() {
 }  // namespace
 
 ShutdownSignals::ShutdownSignals() {
-  const sigset_t set = EndSignals();
+  const sigset_t set = AllSignals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
 }
 
-int ShutdownSignals::Wait() {
-  const int number = WaitForOne();
+int ShutdownSignals::Wait(absl::AnyInvocable<void()> on_hangup) {
+  int number = WaitForOne(AllSignals());
+  for (; number == SIGHUP; number = WaitForOne(AllSignals())) on_hangup();
   // Ends with the process.
-  std::thread([] { _exit(128 + WaitForOne()); }).detach();
+  std::thread([] { _exit(128 + WaitForOne(EndSignals())); }).detach();
   return number;
 }
 

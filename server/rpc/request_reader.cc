@@ -13,8 +13,28 @@ namespace {
 constexpr size_t kMaxHeaders = 256;
 constexpr size_t kMaxHeaderBytes = 64 * 1024;
 constexpr uint32_t kMaxAttempts = 10;
+constexpr int kMaxRetryStatuses = 32;
 
 std::string HeaderPath(int index, std::string_view part) { return Concat("headers[", index, "].", part); }
+
+const PolicySource& ShippedPolicies() {
+  // Never destroyed, as some thread may still read a request when the process ends.
+  static const PolicySource& shipped = *new PolicySource;
+  return shipped;
+}
+
+std::optional<Priority> ToPriority(v1::Priority priority) {
+  switch (priority) {
+    case v1::PRIORITY_INTERACTIVE:
+      return Priority::kInteractive;
+    case v1::PRIORITY_NORMAL:
+      return Priority::kNormal;
+    case v1::PRIORITY_BULK:
+      return Priority::kBulk;
+    default:
+      return std::nullopt;
+  }
+}
 
 }  // namespace
 
@@ -24,13 +44,14 @@ Instant AnswerBy(Instant now, Instant rpc_deadline) {
   return rpc_deadline - std::min<Duration>(std::chrono::milliseconds(50), left / 20);
 }
 
-Timeouts RequestReader::ReadTimeouts(const v1::FetchRequest& request, Shape shape, std::string_view prefix,
-                                     Violations& violations) const {
-  Timeouts result = options_.timeouts;
-  if (shape == Shape::kStreamed) result.total = result.attempt = kForever;
-  if (!request.has_timeouts()) return result;
-  const v1::Timeouts& t = request.timeouts();
-  const Timeouts& caps = options_.timeout_caps;
+RequestReader::RequestReader(ReaderOptions options, const FetchStarter& starter, FetchIds& ids)
+    : options_(options),
+      policies_(options.policies != nullptr ? *options.policies : ShippedPolicies()),
+      starter_(starter),
+      ids_(ids) {}
+
+void RequestReader::ReadTimeouts(const v1::Timeouts& t, const Timeouts& caps, std::string_view prefix,
+                                 Violations& violations, Timeouts& result) {
   const auto read = [&](bool set, const google::protobuf::Duration& value, std::string_view name, Duration cap,
                         Duration& into) {
     if (!set) return;
@@ -48,14 +69,10 @@ Timeouts RequestReader::ReadTimeouts(const v1::FetchRequest& request, Shape shap
   read(t.has_first_byte(), t.first_byte(), "first_byte", caps.first_byte, result.first_byte);
   read(t.has_between_bytes(), t.between_bytes(), "between_bytes", caps.between_bytes, result.between_bytes);
   result.min_bytes_per_second = t.min_bytes_per_second();
-  return result;
 }
 
-RetryOptions RequestReader::ReadRetry(const v1::FetchRequest& request, std::string_view prefix,
-                                      Violations& violations) const {
-  RetryOptions result = options_.retry;
-  if (!request.has_retry()) return result;
-  const v1::RetryPolicy& retry = request.retry();
+void RequestReader::ReadRetry(const v1::RetryPolicy& retry, std::string_view prefix, Violations& violations,
+                              RetryOptions& result) {
   if (retry.max_attempts() > kMaxAttempts) {
     violations.Add(prefix, "retry.max_attempts", "must be at most 10");
   } else if (retry.max_attempts() > 0) {
@@ -70,7 +87,65 @@ RetryOptions RequestReader::ReadRetry(const v1::FetchRequest& request, std::stri
       violations.Add(prefix, "retry.max_backoff", wrong);
   }
   result.idempotent = retry.idempotent();
-  return result;
+  switch (retry.jitter()) {
+    case v1::RetryPolicy::JITTER_UNSPECIFIED:
+      break;
+    case v1::RetryPolicy::JITTER_NONE:
+      result.jitter = Jitter::kNone;
+      break;
+    case v1::RetryPolicy::JITTER_FULL:
+      result.jitter = Jitter::kFull;
+      break;
+    case v1::RetryPolicy::JITTER_EQUAL:
+      result.jitter = Jitter::kEqual;
+      break;
+    case v1::RetryPolicy::JITTER_DECORRELATED:
+      result.jitter = Jitter::kDecorrelated;
+      break;
+    default:
+      violations.Add(prefix, "retry.jitter", "is not a known value");
+  }
+  if (retry.retry_statuses().empty()) return;
+  if (retry.retry_statuses_size() > kMaxRetryStatuses)
+    return violations.Add(prefix, "retry.retry_statuses", "has more than 32 items");
+  result.statuses = StatusSet();
+  for (const uint32_t status : retry.retry_statuses()) {
+    if (status < StatusSet::kFirst || status > StatusSet::kLast)
+      return violations.Add(prefix, "retry.retry_statuses", Concat("has ", status, ", not a status from 400 to 599"));
+    result.statuses.Add(static_cast<int>(status));
+  }
+}
+
+void RequestReader::ReadPolicies(const v1::FetchRequest& request, Shape shape, std::string_view prefix,
+                                 Violations& violations, FetchSpec& spec) const {
+  const PolicyBook& book = policies_.Current();
+  const CallPolicy* policy = book.ForCall(spec.url.origin(), request.profile());
+  if (policy == nullptr) {
+    violations.Add(prefix, "profile", "is not the name of a profile of this server");
+    policy = book.ForCall(spec.url.origin(), "");
+  }
+  spec.timeouts = policy->timeouts;
+  if (shape == Shape::kStreamed) spec.timeouts.total = spec.timeouts.attempt = kForever;
+  if (request.has_timeouts()) ReadTimeouts(request.timeouts(), book.timeout_caps(), prefix, violations, spec.timeouts);
+  spec.retry = policy->retry;
+  if (request.has_retry()) ReadRetry(request.retry(), prefix, violations, spec.retry);
+  spec.hedge = policy->hedge;
+  if (request.has_hedge()) {
+    if (request.hedge().has_enabled()) spec.hedge.enabled = request.hedge().enabled();
+    if (request.hedge().has_delay()) {
+      if (const char* wrong = ReadDuration(request.hedge().delay(), spec.hedge.delay))
+        violations.Add(prefix, "hedge.delay", wrong);
+    }
+  }
+  spec.priority = policy->priority;
+  if (request.priority() != v1::PRIORITY_UNSPECIFIED) {
+    if (const std::optional<Priority> asked = ToPriority(request.priority())) {
+      spec.priority = *asked;
+    } else {
+      violations.Add(prefix, "priority", "is not a known value");
+    }
+  }
+  spec.weight = book.WeightOf(spec.caller);
 }
 
 BodyLimit RequestReader::ReadBodyLimit(const v1::FetchRequest& request, Shape shape, std::string_view prefix,
@@ -128,14 +203,13 @@ FetchSpec RequestReader::ReadSpec(v1::FetchRequest&& request, Shape shape, const
     }
   }
 
-  spec.timeouts = ReadTimeouts(request, shape, prefix, violations);
-  spec.retry = ReadRetry(request, prefix, violations);
+  spec.caller = facts.caller;
+  ReadPolicies(request, shape, prefix, violations, spec);
   spec.body_limit = ReadBodyLimit(request, shape, prefix, violations);
   if (!v1::Explain_IsValid(request.explain())) violations.Add(prefix, "explain", "is not a known value");
   if (request.explain() != v1::EXPLAIN_UNSPECIFIED) spec.explain = static_cast<Explain>(request.explain());
   spec.body = std::move(*request.mutable_body());
   spec.id = ids_.Next();
-  spec.caller = facts.caller;
   spec.deadline = std::min(After(facts.now, spec.timeouts.total), facts.answer_by);
   return spec;
 }

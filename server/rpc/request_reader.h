@@ -13,6 +13,7 @@
 #include "fetch/paged_messages.h"
 #include "fetchd/v1/fetch_service.pb.h"
 #include "model/request.h"
+#include "policy/policy_book.h"
 #include "rpc/fetch_ids.h"
 #include "rpc/status_table.h"
 
@@ -21,20 +22,10 @@ namespace fetchd::server {
 class ResumeTokens;
 
 struct ReaderOptions {
-  // For what a request leaves unset. `total` and `attempt` do not count for FetchStream, which has none by itself.
-  Timeouts timeouts;
-  // What a request may ask for at most; more is lowered to it. `min_bytes_per_second` is not read.
-  Timeouts timeout_caps = {.total = std::chrono::minutes(10),
-                           .attempt = std::chrono::minutes(10),
-                           .queue = std::chrono::seconds(60),
-                           .dns = std::chrono::seconds(30),
-                           .connect = std::chrono::seconds(30),
-                           .tls = std::chrono::seconds(30),
-                           .send_idle = std::chrono::minutes(2),
-                           .first_byte = std::chrono::minutes(5),
-                           .between_bytes = std::chrono::minutes(2)};
-  // For what a request leaves unset.
-  RetryOptions retry;
+  // Timeouts, retries, hedging and priority for what a request leaves unset, by origin and profile, and the caps of
+  // timeouts. Outlives the reader. Null: the defaults as shipped. `total` and `attempt` do not count for FetchStream,
+  // which has none by itself.
+  const PolicySource* policies = nullptr;
   // Default and cap of a body in a reply of Fetch, FetchBatch and FetchPaged. 3.5 MiB leaves room for headers below the
   // 4 MiB that gRPC clients receive by default.
   uint64_t max_unary_body_bytes = 3'584 * 1024;
@@ -70,8 +61,7 @@ struct StreamSpec {
 // (bodies are moved out). Immutable; thread-safe. The references outlive it.
 class RequestReader {
  public:
-  RequestReader(ReaderOptions options, const FetchStarter& starter, FetchIds& ids)
-      : options_(options), starter_(starter), ids_(ids) {}
+  RequestReader(ReaderOptions options, const FetchStarter& starter, FetchIds& ids);
 
   std::variant<FetchSpec, Refusal> ReadFetch(v1::FetchRequest&& request, const RpcFacts& facts) const;
   // The batch but for its items.
@@ -91,14 +81,19 @@ class RequestReader {
 
   FetchSpec ReadSpec(v1::FetchRequest&& request, Shape shape, const RpcFacts& facts, std::string_view prefix,
                      Violations& violations) const;
-  Timeouts ReadTimeouts(const v1::FetchRequest& request, Shape shape, std::string_view prefix,
-                        Violations& violations) const;
-  RetryOptions ReadRetry(const v1::FetchRequest& request, std::string_view prefix, Violations& violations) const;
+  // These change what a policy set to what the request says.
+  static void ReadTimeouts(const v1::Timeouts& timeouts, const Timeouts& caps, std::string_view prefix,
+                           Violations& violations, Timeouts& result);
+  static void ReadRetry(const v1::RetryPolicy& retry, std::string_view prefix, Violations& violations,
+                        RetryOptions& result);
+  void ReadPolicies(const v1::FetchRequest& request, Shape shape, std::string_view prefix, Violations& violations,
+                    FetchSpec& spec) const;
   BodyLimit ReadBodyLimit(const v1::FetchRequest& request, Shape shape, std::string_view prefix,
                           Violations& violations) const;
   PagingRules ReadPagingRules(const v1::FetchPagedRequest& request, Violations& violations) const;
 
   const ReaderOptions options_;
+  const PolicySource& policies_;
   const FetchStarter& starter_;
   FetchIds& ids_;
 };

@@ -151,6 +151,10 @@ void AddProcess(Page& page, const MetricsSnapshot& s) {
   page.Gauge("fetchd_uptime_seconds", "Time since the start.", ToSeconds(s.now - s.started_at));
   page.Counter("fetchd_access_log_dropped_lines_total", "Access log lines dropped because the output is too slow.",
                static_cast<double>(s.access_log_dropped));
+  page.Family("fetchd_config_reloads_total", "Reloads of the configuration, by what came of them.",
+              MetricType::Counter);
+  page.Value(static_cast<double>(s.config_reloads_ok), {{"result", "ok"}});
+  page.Value(static_cast<double>(s.config_reloads_refused), {{"result", "refused"}});
   page.Counter("process_cpu_seconds_total", "User and system CPU time.", s.process.cpu_seconds);
   page.Gauge("process_resident_memory_bytes", "Resident memory.", static_cast<double>(s.process.resident_bytes));
   page.Gauge("process_open_fds", "Open file descriptors.", static_cast<double>(s.process.open_fds));

@@ -23,6 +23,9 @@ struct MetricsSnapshot {
   WallTime started_at{};
   WallTime now{};
   int64_t access_log_dropped = 0;
+  // Reloads of the configuration: taken, and refused because something in it is wrong.
+  int64_t config_reloads_ok = 0;
+  int64_t config_reloads_refused = 0;
   bool ready = false;
 };
 

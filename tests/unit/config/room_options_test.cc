@@ -26,27 +26,10 @@ std::string Refusal(const std::string& yaml) {
   return std::string(MakeRoomOptions(*config).status().message());
 }
 
-void ExpectSame(const Timeouts& a, const Timeouts& b) {
-  EXPECT_EQ(a.total, b.total);
-  EXPECT_EQ(a.attempt, b.attempt);
-  EXPECT_EQ(a.queue, b.queue);
-  EXPECT_EQ(a.dns, b.dns);
-  EXPECT_EQ(a.connect, b.connect);
-  EXPECT_EQ(a.tls, b.tls);
-  EXPECT_EQ(a.send_idle, b.send_idle);
-  EXPECT_EQ(a.first_byte, b.first_byte);
-  EXPECT_EQ(a.between_bytes, b.between_bytes);
-}
-
 // The defaults that people read in the proto are those that the rooms' own tests run with.
 TEST(MakeRoomOptions, DefaultsAreThoseOfTheRooms) {
   const RoomOptions made = Make("");
   const RoomOptions rooms;
-  ExpectSame(made.rpc.reader.timeouts, rooms.rpc.reader.timeouts);
-  ExpectSame(made.rpc.reader.timeout_caps, rooms.rpc.reader.timeout_caps);
-  EXPECT_EQ(made.rpc.reader.retry.max_attempts, rooms.rpc.reader.retry.max_attempts);
-  EXPECT_EQ(made.rpc.reader.retry.initial_backoff, rooms.rpc.reader.retry.initial_backoff);
-  EXPECT_EQ(made.rpc.reader.retry.max_backoff, rooms.rpc.reader.retry.max_backoff);
   EXPECT_EQ(made.rpc.reader.max_unary_body_bytes, rooms.rpc.reader.max_unary_body_bytes);
   EXPECT_EQ(made.rpc.reader.max_batch_items, rooms.rpc.reader.max_batch_items);
   EXPECT_EQ(made.rpc.reader.batch_concurrency, rooms.rpc.reader.batch_concurrency);
@@ -109,9 +92,9 @@ ops: {listen: "[::1]:7"}
   ASSERT_EQ(options.url_guard.allowed_ports.size(), 2u);
   EXPECT_EQ(options.url_guard.allowed_ports[1].first, 8000);
   EXPECT_EQ(options.url_guard.allowed_ports[1].last, 8999);
-  EXPECT_EQ(options.rpc.reader.timeouts.total, std::chrono::seconds(3));
-  EXPECT_EQ(options.rpc.reader.timeout_caps.total, std::chrono::seconds(4));
-  EXPECT_EQ(options.rpc.reader.retry.max_attempts, 1);
+  EXPECT_EQ(options.policies.calls.at(0).timeouts.total, std::chrono::seconds(3));
+  EXPECT_EQ(options.policies.timeout_caps.total, std::chrono::seconds(4));
+  EXPECT_EQ(options.policies.calls.at(0).retry.max_attempts, 1);
   EXPECT_EQ(options.rpc.admission.max_in_flight, 200);
   EXPECT_EQ(options.rpc.reader.max_unary_body_bytes, 1u << 20);
   EXPECT_EQ(options.rpc.reader.max_pages, 7u);

@@ -16,7 +16,7 @@ TEST(ShutdownSignalsDeathTest, TheFirstIsReported) {
       {
         ShutdownSignals signals;
         kill(getpid(), SIGTERM);
-        std::_Exit(signals.Wait() == SIGTERM ? 7 : 1);
+        std::_Exit(signals.Wait([] {}) == SIGTERM ? 7 : 1);
       },
       testing::ExitedWithCode(7), "");
 }
@@ -27,11 +27,37 @@ TEST(ShutdownSignalsDeathTest, TheSecondEndsTheProcessAtOnce) {
       {
         ShutdownSignals signals;
         kill(getpid(), SIGTERM);
-        signals.Wait();
+        signals.Wait([] {});
         kill(getpid(), SIGINT);
         while (true) pause();
       },
       testing::ExitedWithCode(128 + SIGINT), "");
+}
+
+TEST(ShutdownSignalsDeathTest, AHangupIsToldAndTheWaitGoesOn) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ShutdownSignals signals;
+        kill(getpid(), SIGHUP);
+        int hangups = 0;
+        signals.Wait([&hangups] { kill(getpid(), ++hangups < 3 ? SIGHUP : SIGTERM); });
+        std::_Exit(10 + hangups);
+      },
+      testing::ExitedWithCode(13), "");
+}
+
+TEST(ShutdownSignalsDeathTest, AHangupWhileDrainingDoesNothing) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ShutdownSignals signals;
+        kill(getpid(), SIGTERM);
+        signals.Wait([] { std::_Exit(1); });
+        kill(getpid(), SIGHUP);
+        std::_Exit(8);
+      },
+      testing::ExitedWithCode(8), "");
 }
 
 TEST(ShutdownSignalsDeathTest, AClosedPipeDoesNotEndTheProcess) {

@@ -138,6 +138,14 @@ const BadRow kBadRows[] = {
     {Rpc::kFetch, "url: 'http://h/' retry { max_attempts: 11 }", "retry.max_attempts", "at most 10"},
     {Rpc::kFetch, "url: 'http://h/' retry { initial_backoff { seconds: -1 } }", "retry.initial_backoff", "negative"},
     {Rpc::kFetch, "url: 'http://h/' retry { max_backoff { nanos: 2000000000 } }", "retry.max_backoff", "valid"},
+    {Rpc::kFetch, "url: 'http://h/' retry { jitter: 9 }", "retry.jitter", "known"},
+    {Rpc::kFetch, "url: 'http://h/' retry { retry_statuses: 503 retry_statuses: 399 }", "retry.retry_statuses", "399"},
+    {Rpc::kFetch, "url: 'http://h/' retry { retry_statuses: 600 }", "retry.retry_statuses", "600"},
+    {Rpc::kFetch, "url: 'http://h/' hedge { delay { seconds: -1 } }", "hedge.delay", "negative"},
+    {Rpc::kFetch, "url: 'http://h/' priority: 4", "priority", "known"},
+    {Rpc::kFetch, "url: 'http://h/' profile: 'none'", "profile", "profile of this server"},
+    {Rpc::kStream, "request { url: 'http://h/' profile: 'none' }", "start.request.profile", "profile of this server"},
+    {Rpc::kPaged, "request { url: 'http://h/' profile: 'none' } link_header {}", "request.profile", "profile"},
     {Rpc::kFetch, "url: 'http://h/' body_policy { on_overflow: 7 }", "body_policy.on_overflow", "known"},
     // Batch.
     {Rpc::kBatch, "", "requests", "at least one"},
@@ -249,6 +257,11 @@ TEST_F(RequestReaderTest, AWholeRequestIsJustAUrl) {
   EXPECT_EQ(spec.timeouts.total, seconds(30));
   EXPECT_EQ(spec.timeouts.attempt, seconds(10));
   EXPECT_EQ(spec.retry.max_attempts, 3);
+  EXPECT_EQ(spec.retry.jitter, Jitter::kFull);
+  EXPECT_EQ(spec.retry.statuses, RetryOptions().statuses);
+  EXPECT_FALSE(spec.hedge.enabled);
+  EXPECT_EQ(spec.priority, Priority::kNormal);
+  EXPECT_EQ(spec.weight, 1U);
   EXPECT_EQ(spec.body_limit.max_bytes, 3'584U * 1024);
   EXPECT_FALSE(spec.body_limit.truncate);
   EXPECT_EQ(spec.deadline, clock_.Now() + seconds(30));
@@ -289,9 +302,12 @@ TEST_F(RequestReaderTest, TakesEveryFieldOfAFetch) {
 }
 
 TEST_F(RequestReaderTest, LowersToTheServersCaps) {
+  PolicyRules rules;
+  rules.timeout_caps.total = seconds(60);
+  rules.timeout_caps.tls = seconds(1);
+  const PolicySource policies(std::make_shared<const PolicyBook>(std::move(rules)));
   ReaderOptions options;
-  options.timeout_caps.total = seconds(60);
-  options.timeout_caps.tls = seconds(1);
+  options.policies = &policies;
   options.max_unary_body_bytes = 1000;
   const FetchSpec spec = Good(
       "url: 'http://h/' timeouts { total { seconds: 315576000000 } tls { seconds: 2 } } body_policy { max_bytes: 1001 "
@@ -300,6 +316,120 @@ TEST_F(RequestReaderTest, LowersToTheServersCaps) {
   EXPECT_EQ(spec.timeouts.total, seconds(60));
   EXPECT_EQ(spec.timeouts.tls, seconds(1));
   EXPECT_EQ(spec.body_limit.max_bytes, 1000U);
+}
+
+// A rule for *.example.com and a profile, which differ from the defaults and from each other.
+PolicyRules SomeRules() {
+  CallPolicy plain;
+  CallPolicy of_rule;
+  of_rule.timeouts.attempt = seconds(4);
+  of_rule.timeouts.dns = seconds(3);
+  of_rule.retry.max_attempts = 5;
+  of_rule.priority = Priority::kInteractive;
+  CallPolicy of_profile;
+  of_profile.timeouts.total = seconds(300);
+  of_profile.timeouts.attempt = seconds(60);
+  of_profile.retry.statuses = {503};
+  of_profile.retry.jitter = Jitter::kEqual;
+  of_profile.hedge = {.enabled = true, .delay = milliseconds(20)};
+  of_profile.priority = Priority::kBulk;
+  PolicyRules rules;
+  rules.profiles = {"nightly"};
+  rules.calls = {plain, of_profile};
+  rules.rules.push_back({.hosts = {"*.example.com"}, .origin = {}, .calls = {of_rule, of_profile}});
+  rules.callers = {{.pattern = "test*", .weight = 7}};
+  return rules;
+}
+
+class RequestReaderWithRulesTest : public RequestReaderTest {
+ protected:
+  FetchSpec Read(const std::string& text) {
+    ReaderOptions options;
+    options.policies = &policies_;
+    return Good(text, options);
+  }
+  PolicySource policies_{std::make_shared<const PolicyBook>(SomeRules())};
+};
+
+TEST_F(RequestReaderWithRulesTest, TakesWhatIsUnsetFromTheOriginsRule) {
+  const FetchSpec other = Read("url: 'http://h/'");
+  EXPECT_EQ(other.timeouts.attempt, seconds(10));
+  EXPECT_EQ(other.priority, Priority::kNormal);
+  const FetchSpec spec = Read("url: 'http://api.example.com/' timeouts { dns { seconds: 1 } }");
+  EXPECT_EQ(spec.timeouts.attempt, seconds(4));
+  EXPECT_EQ(spec.timeouts.dns, seconds(1)) << "what the request says wins";
+  EXPECT_EQ(spec.retry.max_attempts, 5);
+  EXPECT_EQ(spec.priority, Priority::kInteractive);
+  EXPECT_FALSE(spec.hedge.enabled);
+  EXPECT_EQ(spec.weight, 7U);
+}
+
+TEST_F(RequestReaderWithRulesTest, TakesWhatIsUnsetFromTheProfile) {
+  const FetchSpec spec = Read("url: 'http://api.example.com/' profile: 'nightly'");
+  EXPECT_EQ(spec.timeouts.total, seconds(300));
+  EXPECT_EQ(spec.deadline, clock_.Now() + seconds(300));
+  EXPECT_EQ(spec.retry.statuses, StatusSet{503});
+  EXPECT_EQ(spec.retry.jitter, Jitter::kEqual);
+  EXPECT_TRUE(spec.hedge.enabled);
+  EXPECT_EQ(spec.hedge.delay, milliseconds(20));
+  EXPECT_EQ(spec.priority, Priority::kBulk);
+}
+
+TEST_F(RequestReaderWithRulesTest, TheRequestWinsOverTheProfile) {
+  const FetchSpec spec = Read(R"(
+      url: 'http://h/' profile: 'nightly' timeouts { total { seconds: 2 } }
+      retry { jitter: JITTER_NONE retry_statuses: 429 retry_statuses: 500 } hedge { enabled: false }
+      priority: PRIORITY_NORMAL)");
+  EXPECT_EQ(spec.timeouts.total, seconds(2));
+  EXPECT_EQ(spec.timeouts.attempt, seconds(60));
+  EXPECT_EQ(spec.retry.statuses, (StatusSet{429, 500}));
+  EXPECT_EQ(spec.retry.jitter, Jitter::kNone);
+  EXPECT_FALSE(spec.hedge.enabled);
+  EXPECT_EQ(spec.hedge.delay, milliseconds(20));
+  EXPECT_EQ(spec.priority, Priority::kNormal);
+}
+
+TEST_F(RequestReaderWithRulesTest, AnEmptyPolicyOfTheRequestChangesNothing) {
+  const FetchSpec spec = Read("url: 'http://h/' profile: 'nightly' timeouts {} retry {} hedge {}");
+  EXPECT_EQ(spec.timeouts.attempt, seconds(60));
+  EXPECT_EQ(spec.retry.statuses, StatusSet{503});
+  EXPECT_TRUE(spec.hedge.enabled);
+}
+
+TEST_F(RequestReaderWithRulesTest, AnUnknownProfileOfABatchItemIsTheItemsFailure) {
+  ReaderOptions options;
+  options.policies = &policies_;
+  auto good = Reader(options).ReadBatchItem(Parse<v1::FetchRequest>("url: 'http://h/' profile: 'nightly'"), 0, Facts());
+  EXPECT_EQ(std::get<FetchSpec>(good).priority, Priority::kBulk);
+  auto bad = Reader(options).ReadBatchItem(Parse<v1::FetchRequest>("url: 'http://h/' profile: 'Nightly'"), 4, Facts());
+  EXPECT_EQ(std::get<ItemFailure>(bad).failure.code, FailureCode::kRequestInvalid);
+  EXPECT_THAT(std::get<ItemFailure>(bad).failure.detail, HasSubstr("requests[4].profile"));
+}
+
+TEST_F(RequestReaderWithRulesTest, AStreamsTotalAndAttemptAreNotTheProfiles) {
+  ReaderOptions options;
+  options.policies = &policies_;
+  auto read = Reader(options).ReadStreamStart(
+      Parse<v1::FetchStreamStart>("request { url: 'http://h/' profile: 'nightly' }"), Facts());
+  const FetchSpec& spec = std::get<StreamSpec>(read).fetch;
+  EXPECT_EQ(spec.timeouts.total, kForever);
+  EXPECT_EQ(spec.timeouts.attempt, kForever);
+  EXPECT_EQ(spec.priority, Priority::kBulk);
+}
+
+TEST_F(RequestReaderWithRulesTest, ANewBookHoldsFromTheNextRequestOn) {
+  ReaderOptions options;
+  options.policies = &policies_;
+  const RequestReader reader = Reader(options);
+  const auto attempts = [&] {
+    auto read = reader.ReadFetch(Parse<v1::FetchRequest>("url: 'http://h/'"), Facts());
+    return std::get<FetchSpec>(read).retry.max_attempts;
+  };
+  EXPECT_EQ(attempts(), 3);
+  PolicyRules rules;
+  rules.calls[0].retry.max_attempts = 1;
+  policies_.Publish(std::make_shared<const PolicyBook>(std::move(rules)));
+  EXPECT_EQ(attempts(), 1);
 }
 
 TEST_F(RequestReaderTest, ZeroTimeoutsTakeTheDefault) {

@@ -19,6 +19,8 @@ std::string Render(std::vector<const ThreadMetrics*> threads) {
                         .started_at = WallTime(std::chrono::seconds(1000)),
                         .now = WallTime(std::chrono::seconds(1060)),
                         .access_log_dropped = 2,
+                        .config_reloads_ok = 3,
+                        .config_reloads_refused = 4,
                         .ready = true});
 }
 
@@ -94,6 +96,8 @@ TEST(RenderMetrics, SumsTheThreads) {
            "fetchd_engine_threads 2",
            "fetchd_uptime_seconds 60",
            "fetchd_ready 1",
+           "fetchd_config_reloads_total{result=\"ok\"} 3",
+           "fetchd_config_reloads_total{result=\"refused\"} 4",
            "fetchd_access_log_dropped_lines_total 2",
            "process_resident_memory_bytes 1024",
            "process_open_fds 7",
