@@ -23,11 +23,10 @@ Collected Response(size_t body_bytes) {
   return collected;
 }
 
-// From what the engine collected to the bytes of a reply; the copy made for each round is a part of the figure.
+// From what the engine collected to the bytes of a reply; what makes it anew for each round is a part of the figure.
 void BM_SerialiseReply(benchmark::State& state) {
-  const Collected response = Response(static_cast<size_t>(state.range(0)));
   for (auto _ : state) {
-    Collected collected(response);
+    Collected collected = Response(static_cast<size_t>(state.range(0)));
     MessageWriter message;
     FetchReply("0123456789abcdef", collected).Write(message);
     benchmark::DoNotOptimize(message.Take());
@@ -38,11 +37,10 @@ BENCHMARK(BM_SerialiseReply)->Arg(1 << 10)->Arg(64 << 10);
 
 // Of a batch: one message of as many results as were ready together.
 void BM_SerialiseBatchReply(benchmark::State& state) {
-  const Collected response = Response(1024);
   for (auto _ : state) {
     BatchOutbox outbox(false);
     for (int64_t i = 0; i < state.range(0); ++i) {
-      Collected collected(response);
+      Collected collected = Response(1024);
       outbox.Add(static_cast<size_t>(i), "0123456789abcdef", &collected);
     }
     benchmark::DoNotOptimize(outbox.Take());
