@@ -26,6 +26,9 @@ class NetStack final : public Connector {
   Task<ConnectResult> Connect(ConnectTarget target, CancelScope& scope) override {
     return connector_.Connect(std::move(target), scope);
   }
+  Task<ResolveResult> Resolve(std::string host, CancelScope& scope) override {
+    return resolver_->Resolve(std::move(host), scope);
+  }
 
  private:
   std::unique_ptr<Resolver> resolver_;

@@ -36,7 +36,10 @@ struct OriginState {
  private:
   friend class OriginTable;
   friend class OriginRef;
-  bool used() const { return references > 0 || connections.open > 0; }
+  // What an operator set by hand must not be forgotten.
+  bool used() const {
+    return references > 0 || connections.open > 0 || brain.breaker.manual() != CircuitBreaker::Manual::kNone;
+  }
   size_t references = 0;
   // Of the PolicySource, when the brain's policy was looked up.
   uint64_t policy_version = 0;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "model/failure.h"
@@ -11,6 +12,7 @@
 #include "model/origin.h"
 #include "model/request.h"
 #include "net/cancel_scope.h"
+#include "net/resolver.h"
 #include "net/task.h"
 #include "net/transport.h"
 #include "telemetry/records.h"
@@ -24,8 +26,8 @@ struct ConnectTarget {
   std::optional<IpAddress> literal;
   // `dns`, `connect` and `tls` count.
   Timeouts timeouts;
-  // Takes out, of the addresses that may be dialled, those that are not worth it now; leaves one at least. May be empty.
-  // Not asked about `literal`.
+  // Takes out, of the addresses that may be dialled, those that are not worth it now; leaves one at least. May be
+  // empty. Not asked about `literal`.
   std::function<void(std::vector<IpAddress>&)> leave_out;
 };
 
@@ -49,6 +51,8 @@ class Connector {
   virtual ~Connector() = default;
   // Nothing it started is left running when it returns. `scope` and the connector outlive the call.
   virtual Task<ConnectResult> Connect(ConnectTarget target, CancelScope& scope) = 0;
+  // What Connect would find for a name; see Resolver::Resolve. Of those that do without names: always a failure.
+  virtual Task<ResolveResult> Resolve(std::string host, CancelScope& scope);
 };
 
 }  // namespace fetchd::server

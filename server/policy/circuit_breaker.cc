@@ -66,13 +66,21 @@ CircuitBreaker::CircuitBreaker(const BreakerOptions& options)
 
 CircuitBreaker::Decision CircuitBreaker::AcquireOpen(Instant now) {
   if (state_ == BreakerState::kOpen) {
-    if (manual_ == Manual::kOpen || now < retry_at_) return {.retry_at = retry_at_};
+    if (now < retry_at_) return {.retry_at = retry_at_};
+    manual_ = Manual::kNone;
     Enter(BreakerState::kHalfOpen);
+    half_open_since_ = generation_;
     trials_ = std::max(options_.trials, 1);
-    trials_out_ = trials_good_ = 0;
+    trials_good_ = 0;
+    BeginTrials(now);
+  } else if (trials_out_ > 0 && now >= retry_at_) {
+    // Silence is judged like a failure. Were it waited out, an origin that hangs would be found well again only when
+    // the attempts it swallowed time out.
+    open_time_ = LongerOpenTime();
+    ++generation_;
+    BeginTrials(now);
   }
-  // The trials under way may take their time; should one fail now, this is when the next are made.
-  if (trials_out_ + trials_good_ >= trials_) return {.retry_at = After(now, open_time_)};
+  if (trials_out_ + trials_good_ >= trials_) return {.retry_at = retry_at_};
   ++trials_out_;
   return {.allowed = true, .permit = {generation_, true}};
 }
@@ -82,9 +90,16 @@ bool CircuitBreaker::Record(Permit permit, AttemptVerdict verdict, Duration late
     Release(permit);
     return false;
   }
-  if (permit.generation != generation_) return false;
   bool failed = verdict == AttemptVerdict::kFailure;
   bool slow = options_.slow_call > Duration::zero() && latency >= options_.slow_call;
+  if (permit.generation != generation_) {
+    // A trial that was given up and has succeeded late is as good as any: else an origin that is slower than the open
+    // time would never be found well.
+    const bool given_up = permit.trial && state_ == BreakerState::kHalfOpen &&
+                          permit.generation - half_open_since_ < generation_ - half_open_since_;
+    if (given_up && !failed && !slow && ++trials_good_ >= trials_) Close();
+    return false;
+  }
   if (permit.trial) return RecordTrial(!failed && !slow, now);
 
   window_.Roll(now);
@@ -106,12 +121,21 @@ bool CircuitBreaker::Record(Permit permit, AttemptVerdict verdict, Duration late
 bool CircuitBreaker::RecordTrial(bool good, Instant now) {
   --trials_out_;
   if (!good) {
-    open_time_ = open_time_ > options_.max_open_time / 2 ? options_.max_open_time : open_time_ * 2;
+    open_time_ = LongerOpenTime();
     Open(now);
     return true;
   }
   if (++trials_good_ >= trials_) Close();
   return false;
+}
+
+void CircuitBreaker::BeginTrials(Instant now) {
+  trials_out_ = 0;
+  retry_at_ = After(now, LongerOpenTime());
+}
+
+Duration CircuitBreaker::LongerOpenTime() const {
+  return open_time_ > options_.max_open_time / 2 ? options_.max_open_time : open_time_ * 2;
 }
 
 void CircuitBreaker::Release(Permit permit) {
@@ -142,11 +166,11 @@ void CircuitBreaker::Enter(BreakerState state) {
   ++generation_;
 }
 
-void CircuitBreaker::ForceOpen(Instant now) {
+void CircuitBreaker::ForceOpen(Instant now, Instant until) {
   manual_ = Manual::kOpen;
   open_time_ = std::min(options_.open_time, options_.max_open_time);
   Open(now);
-  retry_at_ = kNever;
+  retry_at_ = until;
 }
 
 void CircuitBreaker::ForceClose() {
@@ -160,7 +184,7 @@ void CircuitBreaker::Reset() {
 }
 
 BreakerState CircuitBreaker::state(Instant now) const {
-  if (state_ == BreakerState::kOpen && manual_ != Manual::kOpen && now >= retry_at_) return BreakerState::kHalfOpen;
+  if (state_ == BreakerState::kOpen && now >= retry_at_) return BreakerState::kHalfOpen;
   return state_;
 }
 

@@ -39,7 +39,8 @@ struct BreakerOptions {
   // How long it stays open at first; doubled with each half-open that failed in a row, up to max_open_time.
   Duration open_time = std::chrono::seconds(1);
   Duration max_open_time = std::chrono::seconds(4);
-  // So many attempts are tried in half-open, and all must succeed. 1 or more.
+  // So many attempts are tried in half-open, and all must succeed. Those that have not ended within the open time that
+  // would follow a failure are given up, and others are tried in their place. 1 or more.
   int trials = 3;
   // Statuses that are the origin's failures. Every other one is a success: the origin is there and answers.
   std::vector<int> failure_statuses = {500, 502, 503, 504};
@@ -59,8 +60,8 @@ enum class AttemptVerdict : uint8_t {
 AttemptVerdict BreakerVerdict(const Failure* failure, int status, const BreakerOptions& options);
 
 // The circuit breaker of one origin. Its owner's thread only. Each permit is recorded or released once. A permit
-// belongs to a generation, which ends with every change of state; what attempts of an older generation come to is
-// ignored.
+// belongs to a generation, which ends with every change of state, and when trials are given up; what attempts of an
+// older generation come to is ignored, but for the late success of such a trial.
 class CircuitBreaker {
  public:
   struct Permit {
@@ -72,7 +73,7 @@ class CircuitBreaker {
     bool allowed = false;
     // If allowed.
     Permit permit{};
-    // If refused: when asking again may help. kNever if it was opened by hand.
+    // If refused: when asking again may help. kNever if it was opened by hand without end.
     Instant retry_at{};
   };
   // The operator's word.
@@ -103,18 +104,21 @@ class CircuitBreaker {
   // Nothing was learnt (a caller's cancel, a refusal further in, a hedge's loser): a trial is given back.
   void Release(Permit permit);
 
-  // By hand, at any time and also when not enabled. Open and closed stay so until another of the three; Reset goes back
-  // to closed, forgets the past and counts anew.
-  void ForceOpen(Instant now);
+  // By hand, at any time and also when not enabled. Open and closed stay so until another of the three, or open until
+  // `until`, when it is half-open as after any opening. Reset goes back to closed, forgets the past and counts anew.
+  void ForceOpen(Instant now, Instant until = kNever);
   void ForceClose();
   void Reset();
 
   // Open becomes half-open with its time, also before anybody asks.
   BreakerState state(Instant now) const;
   Manual manual() const { return manual_; }
-  // When it half-opens; read only if open. kNever if opened by hand.
+  // When it half-opens, or gives the trials under way up; read only if open or half-open. kNever if opened by hand
+  // without end.
   Instant retry_at() const { return retry_at_; }
   Counts counts(Instant now) const;
+  // Of half-open.
+  int trials_in_flight() const { return state_ == BreakerState::kHalfOpen ? trials_out_ : 0; }
   // Failures without a success since.
   int consecutive_failures() const { return consecutive_; }
   const BreakerOptions& options() const { return options_; }
@@ -126,6 +130,8 @@ class CircuitBreaker {
   enum Counter : size_t { kResults, kFailures, kSlow, kCounters };
   Decision AcquireOpen(Instant now);
   bool RecordTrial(bool good, Instant now);
+  void BeginTrials(Instant now);
+  Duration LongerOpenTime() const;
   bool MustOpen(bool failed, bool slow) const;
   void Open(Instant now);
   void Close();
@@ -137,7 +143,8 @@ class CircuitBreaker {
   Manual manual_ = Manual::kNone;
   uint32_t generation_ = 0;
   int consecutive_ = 0;
-  // Of half-open: how many it needs, are under way, have succeeded.
+  // Of half-open: its first generation; how many trials it needs, are under way, have succeeded.
+  uint32_t half_open_since_ = 0;
   int trials_ = 0;
   int trials_out_ = 0;
   int trials_good_ = 0;

@@ -67,6 +67,7 @@ class ConcurrencyLimit {
   // Forgets what was learnt. Attempts in flight stay.
   void Reset();
 
+  bool adaptive() const { return options_.adaptive; }
   int limit() const { return limit_; }
   int in_flight() const { return in_flight_; }
   // The latency without waiting, where that is known; else 0.

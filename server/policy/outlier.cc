@@ -113,6 +113,11 @@ void OutlierTracker::FilterKnown(std::vector<IpAddress>& addresses, Instant now)
   });
 }
 
+Instant OutlierTracker::EjectedUntil(const IpAddress& address) const {
+  const Known* known = Find(address);
+  return known == nullptr ? Instant{} : known->ejected_until;
+}
+
 std::vector<IpAddress> OutlierTracker::ejected(Instant now) const {
   std::vector<IpAddress> all;
   for (const Known& known : addresses_)

@@ -51,6 +51,8 @@ class OutlierTracker {
   }
   // Those left out now, for viewers.
   std::vector<IpAddress> ejected(Instant now) const;
+  // The end of an address's last ejection; the epoch if there was none of late.
+  Instant EjectedUntil(const IpAddress& address) const;
   // Forgets everything.
   void Reset() { addresses_ = {}; }
   const OutlierOptions& options() const { return options_; }

@@ -1,11 +1,13 @@
 #include "rpc/health.h"
 
+#include <algorithm>
+
 namespace fetchd::server {
 
 using grpc::health::v1::HealthCheckResponse;
 
-bool HealthDesk::Knows(std::string_view service) {
-  return service.empty() || service == v1::FetchService::service_full_name();
+bool HealthDesk::Knows(std::string_view name) const {
+  return name.empty() || std::find(desk.services.begin(), desk.services.end(), name) != desk.services.end();
 }
 
 HealthCheckCall::HealthCheckCall(HealthDesk& health) : RpcCall(health.desk), health_(health) {
@@ -17,7 +19,7 @@ void HealthCheckCall::OnArrived(bool ok) {
   if (!ok) return;
   new HealthCheckCall(health_);
   Arrived();
-  if (!HealthDesk::Knows(request_.service()))
+  if (!health_.Knows(request_.service()))
     return responder_.FinishWithError({grpc::StatusCode::NOT_FOUND, "no such service"}, finished_.Arm());
   HealthCheckResponse response;
   response.set_status(health_.serving ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING);
@@ -56,7 +58,7 @@ void HealthWatchCall::OnWritten(bool ok) {
 void HealthWatchCall::GoOn() {
   if (!begun_ || writing_ || finished_called_) return;
   HealthCheckResponse::ServingStatus status = HealthCheckResponse::SERVICE_UNKNOWN;
-  if (HealthDesk::Knows(request_.service()))
+  if (health_.Knows(request_.service()))
     status = health_.serving ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
   if (said_ != status && !cancelled_) {
     said_ = status;

@@ -25,7 +25,7 @@ struct HealthDesk {
   bool serving = true;
 
   // "" and the full names of our services are known.
-  static bool Knows(std::string_view service);
+  bool Knows(std::string_view name) const;
 };
 
 // Health.Check.

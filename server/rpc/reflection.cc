@@ -2,7 +2,6 @@
 
 #include <google/protobuf/descriptor.h>
 
-#include <array>
 #include <set>
 #include <string>
 #include <string_view>
@@ -18,11 +17,6 @@ using google::protobuf::FileDescriptor;
 using grpc::reflection::v1alpha::FileDescriptorResponse;
 using grpc::reflection::v1alpha::ServerReflectionRequest;
 using grpc::reflection::v1alpha::ServerReflectionResponse;
-
-std::array<std::string_view, 3> Services() {
-  return {v1::FetchService::service_full_name(), grpc::health::v1::Health::service_full_name(),
-          grpc::reflection::v1alpha::ServerReflection::service_full_name()};
-}
 
 // The file and all it imports, each once.
 void AddFile(const FileDescriptor& file, std::set<const FileDescriptor*>& seen, FileDescriptorResponse& into) {
@@ -46,16 +40,20 @@ void Answer(const FileDescriptor* file, ServerReflectionResponse& into) {
 
 }  // namespace
 
-ServerReflectionResponse Reflect(const ServerReflectionRequest& request) {
+ServerReflectionResponse Reflect(const ServerReflectionRequest& request,
+                                 const std::vector<std::string_view>& services) {
   ServerReflectionResponse response;
   response.set_valid_host(request.host());
   *response.mutable_original_request() = request;
   const DescriptorPool& pool = *DescriptorPool::generated_pool();
   switch (request.message_request_case()) {
-    case ServerReflectionRequest::kListServices:
-      for (const std::string_view name : Services())
-        response.mutable_list_services_response()->add_service()->set_name(std::string(name));
+    case ServerReflectionRequest::kListServices: {
+      auto& list = *response.mutable_list_services_response();
+      for (const std::string_view name : services) list.add_service()->set_name(std::string(name));
+      list.add_service()->set_name(grpc::health::v1::Health::service_full_name());
+      list.add_service()->set_name(grpc::reflection::v1alpha::ServerReflection::service_full_name());
       break;
+    }
     case ServerReflectionRequest::kFileByFilename:
       Answer(pool.FindFileByName(request.file_by_filename()), response);
       break;
@@ -93,7 +91,7 @@ void ReflectionCall::OnRead(bool ok) {
   if (finished_called_) return;
   if (!ok) return Finish(grpc::Status::OK);
   writing_ = true;
-  stream_.Write(Reflect(request_), written_.Arm());
+  stream_.Write(Reflect(request_, desk_.services), written_.Arm());
 }
 
 void ReflectionCall::OnWritten(bool ok) {

@@ -3,6 +3,9 @@
 
 #include <grpcpp/support/async_stream.h>
 
+#include <string_view>
+#include <vector>
+
 #include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
 #include "rpc/rpc_call.h"
 
@@ -11,10 +14,10 @@ namespace fetchd::server {
 // Ours for the same reason as the health service: gRPC's plugin brings threads that poll.
 using AsyncReflectionService = grpc::reflection::v1alpha::ServerReflection::AsyncService;
 
-// Answers from the descriptors that are linked in. Extensions are not looked for: our protos have none that matter to
-// callers. Stateless.
+// Answers from the descriptors that are linked in; `services` are those of ours to be listed. Extensions are not looked
+// for: our protos have none that matter to callers. Stateless.
 grpc::reflection::v1alpha::ServerReflectionResponse Reflect(
-    const grpc::reflection::v1alpha::ServerReflectionRequest& request);
+    const grpc::reflection::v1alpha::ServerReflectionRequest& request, const std::vector<std::string_view>& services);
 
 // ServerReflectionInfo: one answer for each question, one at a time.
 class ReflectionCall final : public RpcCall {

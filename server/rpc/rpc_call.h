@@ -9,7 +9,9 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string_view>
 #include <variant>
+#include <vector>
 
 #include "base/clock.h"
 #include "fetch/admission.h"
@@ -45,6 +47,8 @@ struct RpcDesk {
   Executor home;
   // Bytes of blocks that hold response bodies; changed from any thread.
   SharedCell& buffered_bytes;
+  // Full names of the fetchd.v1 services that callers find here.
+  std::vector<std::string_view> services;
 
   // All calls, those waiting to be called included.
   RpcCall* calls = nullptr;

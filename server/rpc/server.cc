@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "rpc/batch_call.h"
+#include "rpc/origin_calls.h"
 #include "rpc/paged_call.h"
 #include "rpc/stream_call.h"
 #include "rpc/unary_call.h"
@@ -40,6 +41,10 @@ std::shared_ptr<grpc::ServerCredentials> Credentials(const std::optional<RpcTlsO
   options.pem_root_certs = tls->client_ca;
   options.pem_key_cert_pairs.push_back({tls->private_key, tls->certificate_chain});
   return grpc::SslServerCredentials(options);
+}
+
+bool ServesOperators(const RpcServerOptions& options) {
+  return options.origins != nullptr && !options.admin_listen.empty();
 }
 
 }  // namespace
@@ -93,12 +98,24 @@ RpcServer::RpcServer(RpcServerOptions options, FetchStarter& starter, const Resu
                         .clock = clock,
                         .home = home.get_executor(),
                         .buffered_bytes = buffered_bytes,
+                        .services = {v1::FetchService::service_full_name()},
                         .calls = nullptr,
                         .on_no_calls = nullptr});
   health_.emplace(*desk_);
   builder.RegisterService(&fetch_service_);
   builder.RegisterService(&health_->service);
   builder.RegisterService(&reflection_service_);
+  if (options_.origins != nullptr) {
+    origins_ = std::make_unique<OriginDesk>(*desk_, *options_.origins);
+    desk_->services.push_back(v1::OriginService::service_full_name());
+    builder.RegisterService(&origins_->origins);
+  }
+  if (ServesOperators(options_)) {
+    desk_->services.push_back(v1::AdminService::service_full_name());
+    builder.RegisterService(&origins_->admin);
+    builder.AddListeningPort(options_.admin_listen, grpc::experimental::LocalServerCredentials(LOCAL_TCP),
+                             &admin_port_);
+  }
   server_ = builder.BuildAndStart();
 }
 
@@ -114,6 +131,9 @@ absl::Status RpcServer::Listen() {
                options_.tls ? ": the address is taken or not ours, or certificate and key do not fit together"
                             : ": the address is taken or not ours"));
   }
+  if (ServesOperators(options_) && admin_port_ <= 0)
+    return absl::InvalidArgumentError(
+        Concat("cannot listen on ", options_.admin_listen, " for operators: the address is taken or not ours"));
   return absl::InvalidArgumentError("the gRPC server does not start");
 }
 
@@ -128,6 +148,7 @@ void RpcServer::ArmCalls() {
     new HealthWatchCall(*health_);
     new ReflectionCall(*desk_, reflection_service_);
   }
+  if (origins_ != nullptr) ArmOriginCalls(*origins_, ServesOperators(options_));
 }
 
 void RpcServer::RunAtHome(absl::AnyInvocable<void()> fn) {

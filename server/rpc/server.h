@@ -24,7 +24,9 @@
 
 namespace fetchd::server {
 
+class OriginBoard;
 class ResumeTokens;
+struct OriginDesk;
 
 // TLS towards callers; PEM texts, not file names.
 struct RpcTlsOptions {
@@ -40,6 +42,11 @@ struct RpcServerOptions {
   std::vector<std::string> listen = {"127.0.0.1:50051"};
   // Unset: plain text.
   std::optional<RpcTlsOptions> tls;
+  // Where operators reach AdminService besides everything else: a loopback address with a port; in plain text. Empty:
+  // nowhere.
+  std::string admin_listen;
+  // Answers OriginService and AdminService; outlives the server. Null: these services are not there.
+  OriginBoard* origins = nullptr;
   // The largest message from a caller.
   int max_receive_message_bytes = 4 * 1024 * 1024;
   // A connection that is silent for so long is asked whether it lives, also when it has no call.
@@ -77,6 +84,8 @@ class RpcServer {
 
   // The ports, in the order of RpcServerOptions::listen.
   const std::vector<int>& ports() const { return ports_; }
+  // That of RpcServerOptions::admin_listen; 0: there is none.
+  int admin_port() const { return admin_port_; }
   // For gauges. Thread-safe.
   const Admission& admission() const { return admission_; }
 
@@ -105,8 +114,10 @@ class RpcServer {
   std::unique_ptr<grpc::Server> server_;
   std::optional<RpcDesk> desk_;
   std::optional<HealthDesk> health_;
+  std::unique_ptr<OriginDesk> origins_;
   std::optional<CqLoop> loop_;
   std::vector<int> ports_;
+  int admin_port_ = 0;
   std::thread thread_;
   bool drained_ = false;
 };

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <map>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -148,7 +148,7 @@ TEST(CircuitBreaker, HalfOpenLetsExactlyNTrialsGoAndClosesWhenAllSucceed) {
     }
     CircuitBreaker::Decision refused = breaker.Acquire(now);
     EXPECT_FALSE(refused.allowed);
-    EXPECT_EQ(refused.retry_at, now + seconds(1));
+    EXPECT_EQ(refused.retry_at, now + seconds(2)) << "when they would be given up";
     for (int i = 0; i < n; ++i) {
       EXPECT_EQ(breaker.state(now), kHalfOpen);
       EXPECT_FALSE(breaker.Acquire(now).allowed) << "a trial that succeeded makes no room for another";
@@ -196,6 +196,54 @@ TEST(CircuitBreaker, OpenTimeDoublesToItsMaximumAndStartsAnewOnceClosed) {
 TEST(CircuitBreaker, OpenTimeIsNeverAboveItsMaximum) {
   CircuitBreaker breaker = OpenBreaker({.open_time = seconds(9), .max_open_time = seconds(4)});
   EXPECT_EQ(breaker.retry_at(), kNow + seconds(4));
+}
+
+TEST(CircuitBreaker, SilentTrialsAreGivenUpWhenAFailureWouldHaveBeenOver) {
+  CircuitBreaker breaker = OpenBreaker({.trials = 2});
+  // The open times of an origin that fails its trials at once: 1 s is over, then 2 s, then 4 s each.
+  Instant now = kNow + seconds(1);
+  std::vector<CircuitBreaker::Permit> swallowed;
+  for (Duration silence : {seconds(2), seconds(4), seconds(4)}) {
+    for (int i = 0; i < 2; ++i) {
+      CircuitBreaker::Decision decision = breaker.Acquire(now);
+      ASSERT_TRUE(decision.allowed);
+      swallowed.push_back(decision.permit);
+    }
+    EXPECT_EQ(breaker.Acquire(now).retry_at, now + silence);
+    EXPECT_FALSE(breaker.Acquire(now + silence - kTick).allowed);
+    now += silence;
+  }
+  CircuitBreaker::Decision first = breaker.Acquire(now);
+  ASSERT_TRUE(first.allowed);
+  EXPECT_FALSE(breaker.Stands(swallowed.back()));
+  for (const CircuitBreaker::Permit& permit : swallowed)
+    EXPECT_FALSE(breaker.Record(permit, kFailure, seconds(10), now)) << "its silence was judged already";
+  EXPECT_EQ(breaker.state(now), kHalfOpen);
+  breaker.Record(first.permit, kSuccess, kFast, now);
+  Attempt(breaker, kSuccess, now);
+  EXPECT_EQ(breaker.state(now), kClosed);
+}
+
+TEST(CircuitBreaker, ATrialThatWasGivenUpAndSucceedsLateCounts) {
+  CircuitBreaker breaker = OpenBreaker({.trials = 2});
+  Instant now = kNow + seconds(1);
+  auto a = breaker.Acquire(now).permit, b = breaker.Acquire(now).permit;
+  auto c = breaker.Acquire(now + seconds(2)).permit;
+  breaker.Record(a, kSuccess, seconds(3), now + seconds(3));
+  EXPECT_EQ(breaker.state(now + seconds(3)), kHalfOpen);
+  EXPECT_FALSE(breaker.Acquire(now + seconds(3)).allowed) << "one under way, one succeeded";
+  breaker.Record(b, kSuccess, seconds(3), now + seconds(3));
+  EXPECT_EQ(breaker.state(now + seconds(3)), kClosed);
+  breaker.Record(c, kFailure, seconds(3), now + seconds(5));
+  EXPECT_EQ(breaker.consecutive_failures(), 0);
+}
+
+TEST(CircuitBreaker, TrialsThatCameBackAreNotGivenUp) {
+  CircuitBreaker breaker = OpenBreaker({.trials = 2});
+  Instant now = kNow + seconds(1);
+  Attempt(breaker, kSuccess, now);
+  Attempt(breaker, kSuccess, now + seconds(100));
+  EXPECT_EQ(breaker.state(now + seconds(100)), kClosed);
 }
 
 TEST(CircuitBreaker, ATrialGivenBackIsMadeByAnother) {
@@ -263,6 +311,28 @@ TEST(CircuitBreaker, OpenedByHandItStaysOpen) {
   }
 }
 
+TEST(CircuitBreaker, OpenedByHandForAWhileItIsHalfOpenAfterwards) {
+  CircuitBreaker breaker({.trials = 2});
+  const Instant until = kNow + std::chrono::hours(1);
+  breaker.ForceOpen(kNow, until);
+  EXPECT_EQ(breaker.Acquire(until - kTick).retry_at, until);
+  EXPECT_EQ(breaker.state(until - kTick), kOpen);
+  EXPECT_EQ(breaker.manual(), CircuitBreaker::Manual::kOpen);
+  EXPECT_EQ(breaker.trials_in_flight(), 0);
+  EXPECT_EQ(breaker.state(until), kHalfOpen);
+  const CircuitBreaker::Decision first = breaker.Acquire(until);
+  EXPECT_TRUE(first.allowed);
+  EXPECT_TRUE(first.permit.trial);
+  EXPECT_EQ(breaker.manual(), CircuitBreaker::Manual::kNone);
+  EXPECT_EQ(breaker.trials_in_flight(), 1);
+  const CircuitBreaker::Decision second = breaker.Acquire(until);
+  EXPECT_EQ(breaker.trials_in_flight(), 2);
+  breaker.Record(first.permit, kSuccess, kFast, until);
+  breaker.Record(second.permit, kSuccess, kFast, until);
+  EXPECT_EQ(breaker.state(until), kClosed);
+  EXPECT_EQ(breaker.trials_in_flight(), 0);
+}
+
 TEST(CircuitBreaker, ClosedByHandItStaysClosedUntilReset) {
   CircuitBreaker breaker = OpenBreaker();
   breaker.ForceClose();
@@ -301,13 +371,16 @@ TEST(CircuitBreaker, IsSmall) { EXPECT_LE(sizeof(CircuitBreaker), 384u); }
 
 // Any order of permits, results, releases, late results and steps of time, against what was promised.
 TEST(CircuitBreaker, ExactlyNTrialsUnderAnyInterleaving) {
+  int late_closings = 0;
   for (uint64_t seed = 1; seed <= 40; ++seed) {
     Random random(seed);
     int trials = 1 + static_cast<int>(random() % 4);
     CircuitBreaker breaker({.consecutive_failures = 3, .failure_rate = 0, .trials = trials});
     std::vector<CircuitBreaker::Permit> out;
-    // Of each half-open generation.
-    std::map<uint32_t, int> under_way, succeeded;
+    // Of the half-open under way: its first and its last generation, trials of the last one, good ones of all.
+    int64_t first = -1;
+    uint32_t last = 0;
+    int under_way = 0, good = 0;
     int closings = 0;
     Instant now = kNow;
     for (int step = 0; step < 5000; ++step) {
@@ -326,8 +399,13 @@ TEST(CircuitBreaker, ExactlyNTrialsUnderAnyInterleaving) {
         ASSERT_TRUE(breaker.Stands(decision.permit));
         if (decision.permit.trial) {
           uint32_t generation = decision.permit.generation;
-          ++under_way[generation];
-          ASSERT_LE(under_way[generation] + succeeded[generation], trials) << "seed " << seed << " step " << step;
+          if (first < 0) {
+            first = generation;
+            good = 0;
+          }
+          if (std::exchange(last, generation) != generation) under_way = 0;
+          ++under_way;
+          ASSERT_LE(under_way + good, trials) << "seed " << seed << " step " << step;
         }
         continue;
       }
@@ -346,6 +424,13 @@ TEST(CircuitBreaker, ExactlyNTrialsUnderAnyInterleaving) {
       }
       BreakerState after = breaker.state(now);
       if (!stands) {
+        bool given_up = permit.trial && first >= 0 && permit.generation >= first;
+        if (given_up && verdict == kSuccess && ++good == trials) {
+          ASSERT_EQ(after, kClosed);
+          first = -1;
+          ++late_closings;
+          continue;
+        }
         ASSERT_EQ(after, before);
         ASSERT_FALSE(opened);
         continue;
@@ -354,17 +439,16 @@ TEST(CircuitBreaker, ExactlyNTrialsUnderAnyInterleaving) {
         ASSERT_EQ(opened, before == kClosed && after == kOpen);
         continue;
       }
-      --under_way[permit.generation];
-      if (verdict == kSuccess) ++succeeded[permit.generation];
+      --under_way;
+      if (verdict == kSuccess) ++good;
       ASSERT_EQ(opened, verdict == kFailure);
-      ASSERT_EQ(after == kClosed, succeeded[permit.generation] == trials);
-      if (after == kClosed) {
-        ++closings;
-        ASSERT_EQ(under_way[permit.generation], 0);
-      }
+      ASSERT_EQ(after == kClosed, good == trials);
+      if (opened || after == kClosed) first = -1;
+      if (after == kClosed) ++closings;
     }
     EXPECT_GT(closings, 0) << "seed " << seed;
   }
+  EXPECT_GT(late_closings, 0);
 }
 
 TEST(BreakerVerdict, StatusesByTheOptions) {
