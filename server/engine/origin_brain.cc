@@ -37,6 +37,7 @@ void OriginBrain::SetPolicy(const OriginPolicy& policy, int connections, Instant
 
 void OriginBrain::Reset(Instant now) {
   breaker.Reset();
+  retry_budget.Reset();
   gate.Reset(now);
   outliers.Reset();
   latency = LatencyEstimate();

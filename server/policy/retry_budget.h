@@ -37,6 +37,8 @@ class RetryBudget {
   // Retries that the share still allows; below 0 if min_concurrent allowed more.
   double available(Instant now) const { return Left(window_.At(now)); }
   int in_flight() const { return in_flight_; }
+  // Forgets what went; what is in flight stays.
+  void Reset() { window_.Clear(); }
   const RetryBudgetOptions& options() const { return options_; }
   // Keeps what is in flight. A window of another length counts anew.
   void SetOptions(const RetryBudgetOptions& options);
