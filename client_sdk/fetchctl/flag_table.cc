@@ -94,6 +94,9 @@ Apply Size(Set set) {
   };
 }
 
+constexpr std::pair<absl::string_view, v1::Priority> kPriorities[] = {
+    {"interactive", v1::PRIORITY_INTERACTIVE}, {"normal", v1::PRIORITY_NORMAL}, {"bulk", v1::PRIORITY_BULK}};
+
 Apply Header(bool sensitive) {
   return [sensitive](Invocation& invocation, const std::string& line) {
     const size_t colon = line.find(':');
@@ -176,6 +179,17 @@ void AddRequestFlags(std::vector<Flag>& flags) {
                        uint64_t n) { i.request.mutable_retry()->set_max_attempts(static_cast<uint32_t>(n) + 1); })},
           {0, "idempotent", "", kFetching, "sending the request twice is safe, whatever its method",
            Do([](Invocation& i, const std::string&) { i.request.mutable_retry()->set_idempotent(true); })},
+          {0, "profile", "NAME", kFetching, "take what is not said from this profile of fetchd's configuration",
+           Do([](Invocation& i, const std::string& value) { i.request.set_profile(value); })},
+          {0, "priority", "PRIORITY", kFetching, "interactive, normal or bulk, where fetches wait for an origin",
+           [](Invocation& i, const std::string& value) {
+             for (const auto& [name, priority] : kPriorities) {
+               if (name != value) continue;
+               i.request.set_priority(priority);
+               return absl::OkStatus();
+             }
+             return absl::InvalidArgumentError(absl::StrCat("'", value, "' is not interactive, normal or bulk"));
+           }},
           {0, "max-filesize", "BYTES", kFetching, "fail when a response body is larger (k, M, G are understood)",
            Size([](Invocation& i, uint64_t n) { i.request.mutable_body_policy()->set_max_bytes(n); })},
           {0, "truncate", "", kFetching, "cut larger bodies to --max-filesize instead of failing",
