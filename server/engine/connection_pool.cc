@@ -322,7 +322,7 @@ void ConnectionPool::EndDial(Dial& dial, ConnectResult result) {
   dial.in_pool.unlink();
   Waiter* starter = dial.starter;
   if (starter == nullptr) --origin.connections.orphan_dials;
-  for (const IpAddress& address : result.failed) origin.brain.outliers.OnResult(address, false, clock_.Now());
+  for (const IpAddress& address : result.failed) origin.brain.OnResult(address, false, clock_.Now());
 
   if (!result.ok()) {
     --origin.connections.open;

@@ -25,7 +25,8 @@ OriginBrain::OriginBrain(const OriginPolicy& policy, int connections, const Cloc
       breaker(policy.breaker),
       retry_budget(policy.retry_budget),
       gate(policy, connections, clock, timers, metrics, seed),
-      outliers(policy.outlier) {}
+      outliers(policy.outlier),
+      metrics_(metrics) {}
 
 void OriginBrain::SetPolicy(const OriginPolicy& policy, int connections, Instant now) {
   rule = policy.rule;
@@ -46,7 +47,9 @@ void OriginBrain::Reset(Instant now) {
 std::optional<Duration> OriginBrain::OnHead(const ResponseHead& head, Instant now, const Clock& clock) {
   if (!MaySayWhen(head.headers)) return std::nullopt;
   const std::optional<Duration> hold = ReadRateLimit(head.status, head.headers, clock.WallNow()).hold;
-  if (hold) gate.Hold(*hold, now);
+  if (!hold) return std::nullopt;
+  metrics_.holds_learnt.Add(1);
+  gate.Hold(*hold, now);
   return hold;
 }
 
@@ -58,9 +61,14 @@ bool OriginBrain::OnAttempt(CircuitBreaker::Permit permit, const Failure* failur
     gate.OnSuccess(now);
     latency.Add(took);
   }
-  if (verdict != AttemptVerdict::kIgnored && peer)
-    outliers.OnResult(peer->address, verdict == AttemptVerdict::kSuccess, now);
-  return breaker.Record(permit, verdict, took, now);
+  if (verdict != AttemptVerdict::kIgnored && peer) OnResult(peer->address, verdict == AttemptVerdict::kSuccess, now);
+  const bool opened = breaker.Record(permit, verdict, took, now);
+  if (opened) metrics_.breakers_opened.Add(1);
+  return opened;
+}
+
+void OriginBrain::OnResult(const IpAddress& address, bool ok, Instant now) {
+  if (outliers.OnResult(address, ok, now)) metrics_.outliers_ejected.Add(1);
 }
 
 }  // namespace fetchd::server

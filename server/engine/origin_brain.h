@@ -39,6 +39,9 @@ struct OriginBrain {
   bool OnAttempt(CircuitBreaker::Permit permit, const Failure* failure, const AttemptRecord& record,
                  const std::optional<Endpoint>& peer, Instant now);
 
+  // What came of connecting to, or asking, one of its addresses.
+  void OnResult(const IpAddress& address, bool ok, Instant now);
+
   // The rule of the configuration that it goes by; empty: the defaults.
   std::string rule;
   CircuitBreaker breaker;
@@ -46,6 +49,9 @@ struct OriginBrain {
   OriginGate gate;
   LatencyEstimate latency;
   OutlierTracker outliers;
+
+ private:
+  ThreadMetrics& metrics_;
 };
 
 }  // namespace fetchd::server

@@ -120,6 +120,13 @@ void AddCounters(Page& page) {
       {&ThreadMetrics::tls_resumed, "fetchd_tls_resumed_total", "TLS handshakes that resumed a session."},
       {&ThreadMetrics::dns_queries, "fetchd_dns_queries_total", "Name resolutions that asked a server."},
       {&ThreadMetrics::dns_cache_hits, "fetchd_dns_cache_hits_total", "Name resolutions answered by the cache."},
+      {&ThreadMetrics::breakers_opened, "fetchd_breakers_opened_total", "Circuit breakers of origins that opened."},
+      {&ThreadMetrics::holds_learnt, "fetchd_holds_learnt_total",
+       "Responses that asked us to leave their origin alone for a while (Retry-After, RateLimit)."},
+      {&ThreadMetrics::outliers_ejected, "fetchd_outliers_ejected_total",
+       "Addresses left out for a while, as they did much worse than their origin's others."},
+      {&ThreadMetrics::hedges, "fetchd_hedges_total", "Second attempts sent beside a slow one."},
+      {&ThreadMetrics::hedges_won, "fetchd_hedges_won_total", "Second attempts that were answered first."},
       {&ThreadMetrics::request_bytes, "fetchd_request_body_bytes_total", "Body bytes sent to origins."},
       {&ThreadMetrics::response_bytes, "fetchd_response_body_bytes_total", "Body bytes received from origins."},
   };
@@ -136,7 +143,8 @@ void AddGauges(Page& page) {
   page.Family("fetchd_connections", "Open connections to origins.", MetricType::Gauge);
   page.Value(sum(&ThreadMetrics::connections_active), {{"state", "active"}});
   page.Value(sum(&ThreadMetrics::connections_idle), {{"state", "idle"}});
-  page.Gauge("fetchd_queue_waiting", "Fetches that wait for a connection.", sum(&ThreadMetrics::queue_waiting));
+  page.Gauge("fetchd_queue_waiting", "Attempts that wait at the limits of their origin or for a connection.",
+             sum(&ThreadMetrics::queue_waiting));
   page.Gauge("fetchd_origins", "Origins with state in memory.", sum(&ThreadMetrics::origins));
   page.Gauge("fetchd_leases", "Connections lent to an exchange.", sum(&ThreadMetrics::leases));
   page.Gauge("fetchd_buffered_bytes", "Bytes of the blocks that hold bodies on the way to callers of FetchStream.",

@@ -26,6 +26,18 @@ TRAILERS = pb.HTTP_RESPONSE_TRAILER_SECTION_SIZE
 MIB = 1024 * 1024
 
 
+@pytest.fixture(scope="module")
+def fetchd(start_fetchd: Any) -> Fetchd:
+    """Without a breaker, which would soon leave an origin alone that behaves like this one."""
+    return start_fetchd(breaker={"enabled": False})
+
+
+@pytest.fixture(scope="module")
+def client(fetchd: Fetchd) -> Client:
+    """Calls the server of this file."""
+    return Client(fetchd.channel())
+
+
 @dataclasses.dataclass
 class Reply:
     """Bytes of the origin, and what must come of them: an error code, or a body."""
