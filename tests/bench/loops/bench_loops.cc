@@ -48,7 +48,7 @@ int Serve(const RoomOptions& options, const std::string& loop) {
   const LoopOptions listen{options.rpc.listen.front(), options.rpc.max_receive_message_bytes};
   auto server = loop == "callback" ? ServeByCallback(listen, desk) : ServeByQueue(listen, desk, loop == "two-threads");
   if (server != nullptr) {
-    signals.Wait();
+    signals.Wait([] {});
     server->Stop();
   }
   (*engine)->Stop();
