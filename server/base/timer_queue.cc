@@ -3,14 +3,24 @@
 #include <utility>
 
 namespace fetchd::server {
+namespace {
 
-Instant TimerQueue::Next() const { return heap_.empty() ? kNever : heap_.front().at; }
+// Fewer entries than this are not worth sweeping.
+constexpr size_t kSweepFrom = 32;
+
+}  // namespace
+
+Instant TimerQueue::Next() {
+  DropLeft();
+  return heap_.empty() ? kNever : heap_.front().at;
+}
 
 size_t TimerQueue::RunExpired(Instant now) {
   size_t ran = 0;
-  while (!heap_.empty() && heap_.front().at <= now) {
+  for (DropLeft(); !heap_.empty() && heap_.front().at <= now; DropLeft()) {
     Timer* timer = heap_.front().timer;
-    Remove(0);
+    TakeFront();
+    timer->slot_ = Timer::kNoSlot;
     ++ran;
     // Called in place: a callback must not destroy its own timer (see Timer).
     timer->callback_();
@@ -20,7 +30,7 @@ size_t TimerQueue::RunExpired(Instant now) {
 
 void TimerQueue::Place(size_t slot, Entry entry) {
   heap_[slot] = entry;
-  entry.timer->slot_ = slot;
+  if (entry.timer != nullptr) entry.timer->slot_ = slot;
 }
 
 void TimerQueue::SiftUp(size_t slot) {
@@ -48,21 +58,40 @@ void TimerQueue::SiftDown(size_t slot) {
 }
 
 void TimerQueue::Add(Timer* timer, Instant at) {
-  Instant before = Next();
+  // An entry left at the front may be earlier than any armed timer. The owner then wakes up for that one, which is no
+  // later.
+  const bool earlier = heap_.empty() || at < heap_.front().at;
   heap_.push_back({at, timer});
-  timer->slot_ = heap_.size() - 1;
-  SiftUp(timer->slot_);
-  if (at < before && on_earlier_) on_earlier_(at);
+  SiftUp(heap_.size() - 1);
+  if (earlier && on_earlier_) on_earlier_(at);
 }
 
 void TimerQueue::Remove(size_t slot) {
   heap_[slot].timer->slot_ = Timer::kNoSlot;
-  Entry last = heap_.back();
+  heap_[slot].timer = nullptr;
+  ++left_;
+  if (left_ >= kSweepFrom && left_ > heap_.size() / 2) Sweep();
+}
+
+void TimerQueue::DropLeft() {
+  while (left_ > 0 && heap_.front().timer == nullptr) {
+    TakeFront();
+    --left_;
+  }
+}
+
+void TimerQueue::TakeFront() {
+  const Entry last = heap_.back();
   heap_.pop_back();
-  if (slot == heap_.size()) return;
-  Place(slot, last);
-  SiftUp(slot);
-  SiftDown(last.timer->slot_);
+  if (heap_.empty()) return;
+  heap_.front() = last;
+  SiftDown(0);
+}
+
+void TimerQueue::Sweep() {
+  std::erase_if(heap_, [](const Entry& entry) { return entry.timer == nullptr; });
+  left_ = 0;
+  for (size_t slot = heap_.size(); slot-- > 0;) SiftDown(slot);
 }
 
 void Timer::Arm(Instant at) {

@@ -20,32 +20,43 @@ class TimerQueue {
   TimerQueue(const TimerQueue&) = delete;
   TimerQueue& operator=(const TimerQueue&) = delete;
 
-  // Called when a timer is armed for an earlier instant than any other, so that the owner can wake up in time.
+  // Called when a timer is armed for an earlier instant than any other, so that the owner can wake up in time. One that
+  // was disarmed since the last Next() may still count; the owner wakes up for it and is told of the next one.
   void OnEarlier(absl::AnyInvocable<void(Instant)> on_earlier) { on_earlier_ = std::move(on_earlier); }
 
   // The earliest armed instant, or kNever.
-  Instant Next() const;
+  Instant Next();
 
   // Runs the callback of each timer due at `now`, earliest first; each is disarmed before it runs. A callback may arm,
   // disarm any timer and destroy any but its own; one that is armed again for an instant not after `now` runs in this
   // call as well. Returns how many ran.
   size_t RunExpired(Instant now);
 
-  size_t armed() const { return heap_.size(); }
+  size_t armed() const { return heap_.size() - left_; }
 
  private:
   friend class Timer;
   struct Entry {
     Instant at;
+    // Null once disarmed.
     Timer* timer;
   };
   void Add(Timer* timer, Instant at);
+  // Leaves the entry where it is: most deadlines never come, and to sift each out costs more than to sweep them
+  // together.
   void Remove(size_t slot);
+  // Takes out the entries left at the front.
+  void DropLeft();
+  // Takes out all of them.
+  void Sweep();
+  void TakeFront();
   void Place(size_t slot, Entry entry);
   void SiftUp(size_t slot);
   void SiftDown(size_t slot);
 
   std::vector<Entry> heap_;
+  // Entries of timers that were disarmed.
+  size_t left_ = 0;
   absl::AnyInvocable<void(Instant)> on_earlier_;
 };
 

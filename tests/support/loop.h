@@ -101,7 +101,7 @@ class Loop {
     if (error) std::rethrow_exception(error);
   }
 
-  std::chrono::steady_clock::time_point NextTimer(std::chrono::steady_clock::time_point limit) const {
+  std::chrono::steady_clock::time_point NextTimer(std::chrono::steady_clock::time_point limit) {
     return timers_.Next() == kNever ? limit : timers_.Next();
   }
 
