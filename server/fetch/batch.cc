@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/recycler.h"
+
 namespace fetchd::server {
 namespace {
 
@@ -108,7 +110,7 @@ void BatchFetch::BeginItems() {
 }
 
 void BatchFetch::Begin(size_t index, FetchSpec&& spec) {
-  auto item = std::make_shared<Item>(*this, index);
+  auto item = std::allocate_shared<Item>(RecyclingAllocator<Item>(), *this, index);
   item->spec = std::move(spec);
   item->rpc = "FetchBatch";
   starter_.Start(std::move(item));

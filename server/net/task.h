@@ -11,6 +11,8 @@
 #include <optional>
 #include <utility>
 
+#include "base/recycler.h"
+
 namespace fetchd::server {
 
 namespace asio = boost::asio;
@@ -32,7 +34,13 @@ namespace internal {
 // rather than by symmetric transfer keeps the stack flat in builds without tail calls (sanitizers, -O0) too.
 inline thread_local std::coroutine_handle<> next_to_run;
 
-class TaskPromiseBase {
+// Where frames are.
+struct RecycledFrame {
+  static void* operator new(size_t size) { return Recycler::Allocate(size); }
+  static void operator delete(void* frame, size_t size) { Recycler::Free(frame, size); }
+};
+
+class TaskPromiseBase : public RecycledFrame {
  public:
   std::suspend_always initial_suspend() noexcept { return {}; }
   auto final_suspend() noexcept {
@@ -185,7 +193,8 @@ class SpawnedTasks final : public asio::execution_context::service {
  private:
   // The outermost frame; it belongs to itself.
   struct Root {
-    struct promise_type : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+    struct promise_type : internal::RecycledFrame,
+                          boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
       Root get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
       std::suspend_always initial_suspend() noexcept { return {}; }
       std::suspend_never final_suspend() noexcept { return {}; }
