@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "http/plain_head.h"
 
 namespace fetchd::server {
 namespace {
@@ -29,20 +30,29 @@ bool IsZeroChunk(std::string_view line) {
 }  // namespace
 
 ResponseCodec::ResponseCodec(const HttpLimits& limits, bool head_request)
-    : limits_(limits), head_request_(head_request) {
-  NewParser();
-}
+    : limits_(limits), head_request_(head_request) {}
 
-void ResponseCodec::NewParser() {
-  parser_.emplace(*this);
-  // Beast's own limits look at one call; ours at the whole message.
-  parser_->header_limit(std::numeric_limits<uint32_t>::max());
-  parser_->body_limit(boost::none);
-  if (head_request_) parser_->skip(true);
+void ResponseCodec::BeginHead() {
+  parser_.reset();
+  head_ = {};
   status_ = 0;
   head_bytes_ = 0;
   pending_head_ = false;
   transfer_encoding_ = false;
+}
+
+bool ResponseCodec::ParsePlain(std::string_view in, size_t& consumed) {
+  consumed = ParsePlainHead(in, limits_, head_);
+  if (consumed == 0) {
+    head_ = {};
+    return false;
+  }
+  pending_head_ = true;
+  status_ = head_.status;
+  version_ = 11;
+  keep_alive_ = true;
+  framing_ = *head_.content_length > 0 ? Framing::kLength : Framing::kNone;
+  return true;
 }
 
 Failure ResponseCodec::failure() const {
@@ -66,6 +76,13 @@ ResponseCodec::Step ResponseCodec::FailStatusLine() {
 }
 
 bool ResponseCodec::Put(std::string_view in, size_t& consumed, bool& need_more) {
+  if (!parser_) {
+    parser_.emplace(*this);
+    // Beast's own limits look at one call; ours at the whole message.
+    parser_->header_limit(std::numeric_limits<uint32_t>::max());
+    parser_->body_limit(boost::none);
+    if (head_request_) parser_->skip(true);
+  }
   Error ec;
   base_ = in.data();
   consumed = parser_->put(boost::asio::const_buffer(in.data(), in.size()), ec);
@@ -82,8 +99,12 @@ ResponseCodec::Step ResponseCodec::ParseHead(std::string_view in, size_t& consum
   consumed = 0;
   while (consumed < in.size()) {
     std::string_view rest = in.substr(consumed);
-    pending_head_ = true;
     size_t used = 0;
+    if (!pending_head_ && !head_request_ && ParsePlain(rest, used)) {
+      consumed += used;
+      return Step::kHead;
+    }
+    pending_head_ = true;
     bool need_more = false;
     if (!Put(rest, used, need_more)) return Step::kFailed;
     if (HasFoldedLine(rest.substr(0, used)))
@@ -102,8 +123,7 @@ ResponseCodec::Step ResponseCodec::ParseHead(std::string_view in, size_t& consum
     if (++interim_ > limits_.max_interim_responses)
       return Fail(FailureCode::kHttpProtocolError,
                   absl::StrCat("more than ", limits_.max_interim_responses, " interim responses"));
-    head_ = {};
-    NewParser();
+    BeginHead();
   }
   return Step::kNeedMore;
 }

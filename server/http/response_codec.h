@@ -14,7 +14,8 @@
 
 namespace fetchd::server {
 
-// Parses the response to one request (RFC 9112) with Beast's parser, fed by hand from the connection's buffer, and
+// Parses the response to one request (RFC 9112): a plain head by itself (ParsePlainHead), all else with Beast's parser,
+// fed by hand from the connection's buffer, and
 // refuses what Beast lets through: folded lines, transfer codings other than plain `chunked`, chunked from HTTP/1.0,
 // statuses outside of 100 to 599 and 101, anything over HttpLimits. What a piece of input means does not depend on how
 // it is cut. Belongs to its exchange; not reusable.
@@ -81,7 +82,10 @@ class ResponseCodec {
     ResponseCodec& codec_;
   };
 
-  void NewParser();
+  // Forgets the head before.
+  void BeginHead();
+  // True if a head that is plain was at the front of `in`.
+  bool ParsePlain(std::string_view in, size_t& consumed);
   // Runs the parser once over `in`. False if it, or a check of ours, failed; `need_more` if it wants more.
   bool Put(std::string_view in, size_t& consumed, bool& need_more);
   Step Fail(FailureCode code, std::string_view detail);
@@ -95,6 +99,7 @@ class ResponseCodec {
 
   const HttpLimits& limits_;
   const bool head_request_;
+  // Made for the first head that is not plain.
   std::optional<Parser> parser_;
   ResponseHead head_;
   Headers trailers_;

@@ -39,12 +39,6 @@ void Headers::Reserve(size_t fields, size_t bytes) {
   text_.reserve(bytes);
 }
 
-HeaderView Headers::operator[](size_t i) const {
-  const Field& f = fields_[i];
-  return {std::string_view(text_).substr(f.name, f.name_size),
-          std::string_view(text_).substr(f.name + f.name_size, f.value_size), f.sensitive};
-}
-
 std::optional<std::string_view> Headers::Find(std::string_view name) const {
   for (HeaderView field : *this)
     if (field.name == name) return field.value;

@@ -50,7 +50,12 @@ class Headers {
   void Clear();
   void Reserve(size_t fields, size_t bytes);
 
-  HeaderView operator[](size_t i) const;
+  // Inline: every reader of a block goes through here.
+  HeaderView operator[](size_t i) const {
+    const Field& f = fields_[i];
+    const char* const name = text_.data() + f.name;
+    return {{name, f.name_size}, {name + f.name_size, f.value_size}, f.sensitive};
+  }
   size_t size() const { return fields_.size(); }
   bool empty() const { return fields_.empty(); }
   // Names and values together, without separators.
