@@ -113,12 +113,27 @@ class Parser {
     if (info.operand.empty()) {
       return operands_.empty() ? absl::OkStatus() : Bad("'", info.name, "' takes no ", operands_[0]);
     }
+    if (info.command == kAdmin) return TakeAct();
     if (operands_.empty()) return Bad("'", info.name, "' needs a ", info.operand);
     if (operands_.size() > 1) {
       return Bad("'", info.name, "' takes one ", info.operand, ", and there is also ", operands_[1],
                  info.command == kGet ? "; for many URLs use 'batch'" : "");
     }
     invocation_.operand = operands_[0];
+    return absl::OkStatus();
+  }
+
+  // ACTION ORIGIN
+  absl::Status TakeAct() {
+    if (operands_.size() != 2) return Bad("'admin' takes reset, open or close, and an origin such as https://HOST");
+    const std::string& action = operands_[0];
+    if (action != "reset" && action != "open" && action != "close") {
+      return Bad("'admin' knows reset, open and close, not ", action);
+    }
+    if (invocation_.open_time.has_value() && action != "open") return Bad("--for belongs to 'admin open'");
+    if (invocation_.admin.empty()) return Bad("'admin' needs --admin ADDRESS, the admin.listen of fetchd");
+    invocation_.action = action;
+    invocation_.operand = operands_[1];
     return absl::OkStatus();
   }
 
@@ -177,7 +192,8 @@ absl::Status Complete(Invocation& invocation, const Environment& environment) {
   if (invocation.tls_cert_file.empty() != invocation.tls_key_file.empty()) {
     return Bad("--tls-cert and --tls-key need each other");
   }
-  if (invocation.command == kHealth) return absl::OkStatus();
+  if (invocation.command == kAdmin) invocation.target = invocation.admin;
+  if ((invocation.command & (kHealth | kOrigins | kAdmin)) != 0) return absl::OkStatus();
 
   v1::FetchRequest& request = invocation.request;
   if (invocation.head) {

@@ -19,6 +19,9 @@ enum Command : unsigned {
   kStream = 4,
   kPaged = 8,
   kHealth = 16,
+  kOrigins = 32,
+  kCheck = 64,
+  kAdmin = 128,
 };
 
 // What a command line asks for; its flags are described in flag_table.cc.
@@ -35,10 +38,19 @@ struct Invocation {
   std::string tls_cert_file;
   std::string tls_key_file;
 
-  // The URL, or for batch the file of URLs.
+  // The URL, for batch the file of URLs, for admin the origin.
   std::string operand;
   // The request, or what all requests of a batch have in common. Its body is still in `data`.
   v1::FetchRequest request;
+  // What to do to an origin, of admin: "reset", "open" or "close".
+  std::string action;
+  // Where operators reach fetchd, of admin.
+  std::string admin;
+  // How long it stays open, of "admin open".
+  std::optional<absl::Duration> open_time;
+  // Of origins.
+  std::string host;
+  bool watch = false;
   // Values of -d, in order: text, "@FILE" or "@-".
   std::vector<std::string> data;
   v1::FetchBatchRequest batch;

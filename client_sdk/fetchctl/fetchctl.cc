@@ -83,6 +83,12 @@ int Run(const std::vector<std::string>& arguments, const Environment& environmen
       return RunStream(session, request);
     case kPaged:
       return RunPaged(session, request);
+    case kCheck:
+      return RunCheck(session, request);
+    case kOrigins:
+      return RunOrigins(session);
+    case kAdmin:
+      return RunAdmin(session);
     default:
       return RunHealth(session);
   }

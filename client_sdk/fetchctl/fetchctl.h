@@ -36,6 +36,9 @@ int RunGet(const Session& session, const v1::FetchRequest& request);
 int RunBatch(const Session& session, const v1::FetchRequest& request);
 int RunStream(const Session& session, const v1::FetchRequest& request);
 int RunPaged(const Session& session, const v1::FetchRequest& request);
+int RunCheck(const Session& session, const v1::FetchRequest& request);
+int RunOrigins(const Session& session);
+int RunAdmin(const Session& session);
 
 // The whole program but for signals: parses, connects, runs, and returns the exit code.
 int Run(const std::vector<std::string>& arguments, const Environment& environment, Terminal& terminal,

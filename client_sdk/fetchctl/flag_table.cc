@@ -15,7 +15,9 @@ namespace fetchd::fetchctl {
 namespace {
 
 constexpr unsigned kFetching = kGet | kBatch | kStream | kPaged;
-constexpr unsigned kAll = kFetching | kHealth;
+// What goes to the listener of callers.
+constexpr unsigned kCalling = kFetching | kHealth | kOrigins | kCheck;
+constexpr unsigned kAll = kCalling | kAdmin;
 
 using Apply = decltype(Flag::apply);
 using Paged = v1::FetchPagedRequest;
@@ -137,18 +139,30 @@ Apply CursorFrom(bool in_header) {
 void AddConnectionFlags(std::vector<Flag>& flags) {
   flags.insert(flags.end(),
                {
-                   {0, "target", "ADDRESS", kAll, "where fetchd is (default: $FETCHD_TARGET, else 127.0.0.1:50051)",
+                   {0, "target", "ADDRESS", kCalling, "where fetchd is (default: $FETCHD_TARGET, else 127.0.0.1:50051)",
                     Text(&Invocation::target)},
                    {0, "caller", "NAME", kAll, "name for fetchd's log (default: fetchctl)", Text(&Invocation::caller)},
-                   {0, "tls", "", kAll, "speak TLS to fetchd, trusting the system's CAs", Switch(&Invocation::tls)},
-                   {0, "tls-ca", "FILE", kAll, "speak TLS to fetchd, trusting the CAs in this PEM file",
+                   {0, "tls", "", kCalling, "speak TLS to fetchd, trusting the system's CAs", Switch(&Invocation::tls)},
+                   {0, "tls-ca", "FILE", kCalling, "speak TLS to fetchd, trusting the CAs in this PEM file",
                     Text(&Invocation::tls_ca_file)},
-                   {0, "tls-cert", "FILE", kAll, "client certificate for fetchd (PEM; with --tls-key)",
+                   {0, "tls-cert", "FILE", kCalling, "client certificate for fetchd (PEM; with --tls-key)",
                     Text(&Invocation::tls_cert_file)},
-                   {0, "tls-key", "FILE", kAll, "its private key", Text(&Invocation::tls_key_file)},
+                   {0, "tls-key", "FILE", kCalling, "its private key", Text(&Invocation::tls_key_file)},
                    {0, "deadline", "SECONDS", kAll, "give up on the whole command's call to fetchd after this",
                     Seconds(&Invocation::deadline)},
                });
+}
+
+void AddOriginFlags(std::vector<Flag>& flags) {
+  flags.insert(
+      flags.end(),
+      {
+          {0, "host", "TEXT", kOrigins, "only origins whose host has this in it", Text(&Invocation::host)},
+          {0, "watch", "", kOrigins, "go on: show each origin again when it changes", Switch(&Invocation::watch)},
+          {0, "admin", "ADDRESS", kAdmin, "where operators reach fetchd: its admin.listen", Text(&Invocation::admin)},
+          {0, "for", "SECONDS", kAdmin, "with open: how long (default: until close or reset)",
+           Seconds(&Invocation::open_time)},
+      });
 }
 
 void AddRequestFlags(std::vector<Flag>& flags) {
@@ -156,7 +170,7 @@ void AddRequestFlags(std::vector<Flag>& flags) {
   flags.insert(
       flags.end(),
       {
-          {'X', "request", "METHOD", kFetching, "HTTP method (default: GET; POST with -d, PUT with -T)",
+          {'X', "request", "METHOD", kFetching | kCheck, "HTTP method (default: GET; POST with -d, PUT with -T)",
            Do([](Invocation& i, const std::string& value) { i.request.set_method(value); })},
           {'H', "header", "NAME:VALUE", kFetching, "add a request header; may be repeated", Header(false)},
           {0, "secret-header", "NAME:VALUE", kFetching, "the same, never to appear in a log", Header(true)},
@@ -179,7 +193,8 @@ void AddRequestFlags(std::vector<Flag>& flags) {
                        uint64_t n) { i.request.mutable_retry()->set_max_attempts(static_cast<uint32_t>(n) + 1); })},
           {0, "idempotent", "", kFetching, "sending the request twice is safe, whatever its method",
            Do([](Invocation& i, const std::string&) { i.request.mutable_retry()->set_idempotent(true); })},
-          {0, "profile", "NAME", kFetching, "take what is not said from this profile of fetchd's configuration",
+          {0, "profile", "NAME", kFetching | kCheck,
+           "take what is not said from this profile of fetchd's configuration",
            Do([](Invocation& i, const std::string& value) { i.request.set_profile(value); })},
           {0, "priority", "PRIORITY", kFetching, "interactive, normal or bulk, where fetches wait for an origin",
            [](Invocation& i, const std::string& value) {
@@ -286,6 +301,11 @@ void AddOutputFlags(std::vector<Flag>& flags) {
           {'S', "show-error", "", kAll, "with -s: error messages all the same", Switch(&Invocation::show_error)},
           {'v', "verbose", "", kFetching, "show requests, responses and fetch ids on standard error",
            Switch(&Invocation::verbose)},
+          {0, "explain", "", kFetching, "show every attempt and decision on standard error (with --json: in `trace`)",
+           Do([](Invocation& i, const std::string&) {
+             i.explain = true;
+             i.request.set_explain(v1::EXPLAIN_FULL);
+           })},
           {'h', "help", "", kAll, "show this help", Switch(&Invocation::help)},
       });
 }
@@ -303,6 +323,7 @@ const std::vector<Flag>& Flags() {
     AddRequestFlags(*made);
     AddBatchFlags(*made);
     AddPagedFlags(*made);
+    AddOriginFlags(*made);
     AddOutputFlags(*made);
     AddConnectionFlags(*made);
     return made;
@@ -316,6 +337,9 @@ const std::vector<CommandInfo>& Commands() {
       {kBatch, "batch", "FILE", "fetch many: one URL (or FetchRequest as JSON) per line of FILE, or of -"},
       {kStream, "stream", "URL", "fetch a body of any size, or send one with -T"},
       {kPaged, "paged", "URL", "follow the pages of a list; print pages or items"},
+      {kOrigins, "origins", "", "show how the origins are doing that fetchd knows"},
+      {kCheck, "check", "URL", "say what would become of a fetch of this URL, without making it"},
+      {kAdmin, "admin", "ACTION ORIGIN", "reset, open or close the breaker of an origin (for operators)"},
       {kHealth, "health", "", "ask whether fetchd is serving"},
   };
   return commands;

@@ -80,6 +80,13 @@ std::string PagedReader<std::string>::Take() {
   return item;
 }
 
+// The origin in a response that has nothing else.
+template <typename Response>
+absl::StatusOr<v1::Origin> OriginOf(absl::StatusOr<Response> response) {
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_origin());
+}
+
 template <typename T>
 PagedRange<T> MakePagedRange(StreamRange<v1::FetchPagedResponse> messages, std::string resume_token) {
   auto progress = std::make_shared<PagedProgress>();
@@ -156,6 +163,57 @@ BodyStream Client::Upload(const v1::FetchRequest& request, std::optional<uint64_
   if (length.has_value()) start.set_body_length(*length);
   const std::shared_ptr<StreamCall> call = connection_->FetchStream(start, options);
   return {.writer = BodyWriter(call), .reader = BodyReader(call)};
+}
+
+absl::StatusOr<v1::CheckUrlResponse> Client::CheckUrl(const v1::CheckUrlRequest& request,
+                                                      const CallOptions& options) const {
+  return connection_->CheckUrl(request, options);
+}
+
+StreamRange<v1::Origin> Client::Origins(std::string host_contains, const CallOptions& options) const {
+  v1::ListOriginsRequest first;
+  first.set_host_contains(std::move(host_contains));
+  return StreamRange<v1::Origin>([connection = connection_, options, request = std::move(first),
+                                  page = v1::ListOriginsResponse(), next = 0,
+                                  last = false]() mutable -> std::optional<absl::StatusOr<v1::Origin>> {
+    while (next >= page.origins_size()) {
+      if (last) return std::nullopt;
+      absl::StatusOr<v1::ListOriginsResponse> read = connection->ListOrigins(request, options);
+      if (!read.ok()) return read.status();
+      page = *std::move(read);
+      next = 0;
+      request.set_page_token(page.next_page_token());
+      last = page.next_page_token().empty();
+    }
+    return std::move(*page.mutable_origins(next++));
+  });
+}
+
+absl::StatusOr<v1::Origin> Client::GetOrigin(std::string_view name, const CallOptions& options) const {
+  v1::GetOriginRequest request;
+  request.set_name(name.data(), name.size());
+  return OriginOf(connection_->GetOrigin(request, options));
+}
+
+StreamRange<v1::WatchOriginsResponse> Client::WatchOrigins(const v1::WatchOriginsRequest& request,
+                                                           const CallOptions& options) const {
+  return connection_->WatchOrigins(request, options);
+}
+
+absl::StatusOr<v1::Origin> Client::ResetOrigin(std::string_view name, const CallOptions& options) const {
+  v1::ResetOriginRequest request;
+  request.set_name(name.data(), name.size());
+  return OriginOf(connection_->ResetOrigin(request, options));
+}
+
+absl::StatusOr<v1::Origin> Client::ForceOpen(const v1::ForceOpenRequest& request, const CallOptions& options) const {
+  return OriginOf(connection_->ForceOpen(request, options));
+}
+
+absl::StatusOr<v1::Origin> Client::ForceClose(std::string_view name, const CallOptions& options) const {
+  v1::ForceCloseRequest request;
+  request.set_name(name.data(), name.size());
+  return OriginOf(connection_->ForceClose(request, options));
 }
 
 absl::Status Client::CheckHealth(const CallOptions& options) const { return connection_->CheckHealth(options); }

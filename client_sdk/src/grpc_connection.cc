@@ -11,6 +11,7 @@
 #include "fetchd/connection.h"
 #include "fetchd/retry.h"
 #include "fetchd/v1/fetch_service.grpc.pb.h"
+#include "fetchd/v1/origin_service.grpc.pb.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "grpc_status.h"
 #include "grpcpp/generic/generic_stub.h"
@@ -152,6 +153,8 @@ class GrpcConnection : public Connection {
         once_channel_(MakeChannel(options, credentials_, RetryOptions{.max_attempts = 1})),
         repeating_stub_(repeating_channel_),
         once_stub_(once_channel_),
+        origin_stub_(repeating_channel_),
+        admin_stub_(repeating_channel_),
         health_stub_(repeating_channel_) {}
 
   absl::StatusOr<v1::FetchResponse> Fetch(const v1::FetchRequest& request, const CallOptions& options) override {
@@ -189,6 +192,36 @@ class GrpcConnection : public Connection {
     return call;
   }
 
+  absl::StatusOr<v1::CheckUrlResponse> CheckUrl(const v1::CheckUrlRequest& request,
+                                                const CallOptions& options) override {
+    return Ask<v1::CheckUrlResponse>(origin_stub_, &v1::OriginService::Stub::CheckUrl, request, options);
+  }
+  absl::StatusOr<v1::ListOriginsResponse> ListOrigins(const v1::ListOriginsRequest& request,
+                                                      const CallOptions& options) override {
+    return Ask<v1::ListOriginsResponse>(origin_stub_, &v1::OriginService::Stub::ListOrigins, request, options);
+  }
+  absl::StatusOr<v1::GetOriginResponse> GetOrigin(const v1::GetOriginRequest& request,
+                                                  const CallOptions& options) override {
+    return Ask<v1::GetOriginResponse>(origin_stub_, &v1::OriginService::Stub::GetOrigin, request, options);
+  }
+  StreamRange<v1::WatchOriginsResponse> WatchOrigins(const v1::WatchOriginsRequest& request,
+                                                     const CallOptions& options) override {
+    return MakeRange<v1::WatchOriginsResponse>(
+        MakeCall(options), [&](grpc::ClientContext* context) { return origin_stub_.WatchOrigins(context, request); });
+  }
+  absl::StatusOr<v1::ResetOriginResponse> ResetOrigin(const v1::ResetOriginRequest& request,
+                                                      const CallOptions& options) override {
+    return Ask<v1::ResetOriginResponse>(admin_stub_, &v1::AdminService::Stub::ResetOrigin, request, options);
+  }
+  absl::StatusOr<v1::ForceOpenResponse> ForceOpen(const v1::ForceOpenRequest& request,
+                                                  const CallOptions& options) override {
+    return Ask<v1::ForceOpenResponse>(admin_stub_, &v1::AdminService::Stub::ForceOpen, request, options);
+  }
+  absl::StatusOr<v1::ForceCloseResponse> ForceClose(const v1::ForceCloseRequest& request,
+                                                    const CallOptions& options) override {
+    return Ask<v1::ForceCloseResponse>(admin_stub_, &v1::AdminService::Stub::ForceClose, request, options);
+  }
+
   absl::Status CheckHealth(const CallOptions& options) override {
     Call call(options_, options, options_.fetch_deadline);
     const grpc::Slice empty;  // no field set: the health of the whole server
@@ -215,6 +248,14 @@ class GrpcConnection : public Connection {
   std::unique_ptr<Call> MakeCall(const CallOptions& options) const {
     return std::make_unique<Call>(options_, options, options_.stream_deadline);
   }
+  template <typename Response, typename Stub, typename Method, typename Request>
+  absl::StatusOr<Response> Ask(Stub& stub, Method method, const Request& request, const CallOptions& options) const {
+    Call call(options_, options, options_.fetch_deadline);
+    Response response;
+    const grpc::Status status = (stub.*method)(&call.context(), request, &response);
+    if (!status.ok()) return FromGrpc(status);
+    return response;
+  }
   v1::FetchService::Stub& StubFor(bool repeatable) { return repeatable ? repeating_stub_ : once_stub_; }
 
   const Options options_;
@@ -223,6 +264,8 @@ class GrpcConnection : public Connection {
   const std::shared_ptr<grpc::Channel> once_channel_;
   v1::FetchService::Stub repeating_stub_;
   v1::FetchService::Stub once_stub_;
+  v1::OriginService::Stub origin_stub_;
+  v1::AdminService::Stub admin_stub_;
   grpc::GenericStub health_stub_;
 };
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -13,6 +14,7 @@
 #include "fetchd/paged_range.h"
 #include "fetchd/stream_range.h"
 #include "fetchd/v1/fetch_service.pb.h"
+#include "fetchd/v1/origin_service.pb.h"
 
 namespace fetchd {
 
@@ -49,6 +51,23 @@ class Client {
   // Content-Length; without it the body is sent in chunked coding.
   BodyStream Upload(const v1::FetchRequest& request, std::optional<uint64_t> length = std::nullopt,
                     const CallOptions& options = {}) const;
+
+  // A dry run: what would become of a fetch of this URL now?
+  absl::StatusOr<v1::CheckUrlResponse> CheckUrl(const v1::CheckUrlRequest& request,
+                                                const CallOptions& options = {}) const;
+  // How the origins are doing that fetchd knows, by name; only those whose host has `host_contains` in it. `options`
+  // hold for each page of them.
+  StreamRange<v1::Origin> Origins(std::string host_contains = "", const CallOptions& options = {}) const;
+  // One of them, such as "https://api.example.com". NOT_FOUND if fetchd does not know it.
+  absl::StatusOr<v1::Origin> GetOrigin(std::string_view name, const CallOptions& options = {}) const;
+  // All of them, then each one again when it changes.
+  StreamRange<v1::WatchOriginsResponse> WatchOrigins(const v1::WatchOriginsRequest& request,
+                                                     const CallOptions& options = {}) const;
+
+  // For operators, on a connection to fetchd's `admin.listen`; each gives the origin afterwards. See AdminService.
+  absl::StatusOr<v1::Origin> ResetOrigin(std::string_view name, const CallOptions& options = {}) const;
+  absl::StatusOr<v1::Origin> ForceOpen(const v1::ForceOpenRequest& request, const CallOptions& options = {}) const;
+  absl::StatusOr<v1::Origin> ForceClose(std::string_view name, const CallOptions& options = {}) const;
 
   // See Connection::CheckHealth.
   absl::Status CheckHealth(const CallOptions& options = {}) const;

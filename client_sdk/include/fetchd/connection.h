@@ -7,6 +7,7 @@
 #include "fetchd/options.h"
 #include "fetchd/stream_range.h"
 #include "fetchd/v1/fetch_service.pb.h"
+#include "fetchd/v1/origin_service.pb.h"
 
 namespace fetchd {
 
@@ -41,6 +42,22 @@ class Connection {
                                                          const CallOptions& options) = 0;
   // Starts the call and sends `start`, its first message.
   virtual std::unique_ptr<StreamCall> FetchStream(const v1::FetchStreamStart& start, const CallOptions& options) = 0;
+  // OriginService.
+  virtual absl::StatusOr<v1::CheckUrlResponse> CheckUrl(const v1::CheckUrlRequest& request,
+                                                        const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::ListOriginsResponse> ListOrigins(const v1::ListOriginsRequest& request,
+                                                              const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::GetOriginResponse> GetOrigin(const v1::GetOriginRequest& request,
+                                                          const CallOptions& options) = 0;
+  virtual StreamRange<v1::WatchOriginsResponse> WatchOrigins(const v1::WatchOriginsRequest& request,
+                                                             const CallOptions& options) = 0;
+  // AdminService: of a connection to the operators' listener.
+  virtual absl::StatusOr<v1::ResetOriginResponse> ResetOrigin(const v1::ResetOriginRequest& request,
+                                                              const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::ForceOpenResponse> ForceOpen(const v1::ForceOpenRequest& request,
+                                                          const CallOptions& options) = 0;
+  virtual absl::StatusOr<v1::ForceCloseResponse> ForceClose(const v1::ForceCloseRequest& request,
+                                                            const CallOptions& options) = 0;
   // OK if fetchd says SERVING (grpc.health.v1), FAILED_PRECONDITION if it says something else.
   virtual absl::Status CheckHealth(const CallOptions& options) = 0;
 };

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "fetchd/v1/fetch_service.grpc.pb.h"
+#include "fetchd/v1/origin_service.grpc.pb.h"
 #include "google/protobuf/message.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -42,7 +43,68 @@ class FakeFetchService : public v1::FetchService::Service {
   }
 };
 
-// Serves a FakeFetchService on a port of its own, with the health service.
+// Likewise of OriginService.
+class FakeOriginService : public v1::OriginService::Service {
+ public:
+  using Context = grpc::ServerContext;
+
+  std::function<grpc::Status(const v1::ListOriginsRequest&, v1::ListOriginsResponse*)> on_list;
+  std::function<grpc::Status(const v1::CheckUrlRequest&, v1::CheckUrlResponse*)> on_check;
+  std::function<grpc::Status(const v1::WatchOriginsRequest&, grpc::ServerWriter<v1::WatchOriginsResponse>*)> on_watch;
+
+  grpc::Status ListOrigins(Context*, const v1::ListOriginsRequest* request,
+                           v1::ListOriginsResponse* response) override {
+    return on_list(*request, response);
+  }
+  // Knows all but "https://unknown".
+  grpc::Status GetOrigin(Context*, const v1::GetOriginRequest* request, v1::GetOriginResponse* response) override {
+    if (request->name() == "https://unknown") return {grpc::StatusCode::NOT_FOUND, "no such origin"};
+    response->mutable_origin()->set_name(request->name());
+    return grpc::Status::OK;
+  }
+  grpc::Status CheckUrl(Context*, const v1::CheckUrlRequest* request, v1::CheckUrlResponse* response) override {
+    return on_check(*request, response);
+  }
+  grpc::Status WatchOrigins(Context*, const v1::WatchOriginsRequest* request,
+                            grpc::ServerWriter<v1::WatchOriginsResponse>* writer) override {
+    return on_watch(*request, writer);
+  }
+};
+
+// Likewise of AdminService; answers with an origin of the name it was given.
+class FakeAdminService : public v1::AdminService::Service {
+ public:
+  using Context = grpc::ServerContext;
+
+  std::function<void(const v1::ResetOriginRequest&)> on_reset;
+  std::function<void(const v1::ForceOpenRequest&)> on_open;
+  std::function<void(const v1::ForceCloseRequest&)> on_close;
+
+  grpc::Status ResetOrigin(Context*, const v1::ResetOriginRequest* request,
+                           v1::ResetOriginResponse* response) override {
+    on_reset(*request);
+    Write(request->name(), *response->mutable_origin());
+    return grpc::Status::OK;
+  }
+  grpc::Status ForceOpen(Context*, const v1::ForceOpenRequest* request, v1::ForceOpenResponse* response) override {
+    on_open(*request);
+    Write(request->name(), *response->mutable_origin());
+    return grpc::Status::OK;
+  }
+  grpc::Status ForceClose(Context*, const v1::ForceCloseRequest* request, v1::ForceCloseResponse* response) override {
+    on_close(*request);
+    Write(request->name(), *response->mutable_origin());
+    return grpc::Status::OK;
+  }
+
+ private:
+  static void Write(const std::string& name, v1::Origin& origin) {
+    origin.set_name(name);
+    origin.mutable_breaker()->set_state(v1::OriginBreaker::STATE_CLOSED);
+  }
+};
+
+// Serves a FakeFetchService and its siblings on a port of its own, with the health service.
 class FakeServer {
  public:
   explicit FakeServer(std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials()) {
@@ -50,6 +112,8 @@ class FakeServer {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", std::move(credentials), &port_);
     builder.RegisterService(&service);
+    builder.RegisterService(&origins);
+    builder.RegisterService(&admin);
     server_ = builder.BuildAndStart();
   }
   ~FakeServer() { server_->Shutdown(std::chrono::system_clock::now()); }
@@ -58,6 +122,8 @@ class FakeServer {
   grpc::Server& server() { return *server_; }
 
   FakeFetchService service;
+  FakeOriginService origins;
+  FakeAdminService admin;
 
  private:
   int port_ = 0;

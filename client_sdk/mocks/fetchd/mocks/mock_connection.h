@@ -24,6 +24,20 @@ class MockConnection : public Connection {
   MOCK_METHOD(StreamRange<v1::FetchPagedResponse>, FetchPaged, (const v1::FetchPagedRequest&, const CallOptions&),
               (override));
   MOCK_METHOD(std::unique_ptr<StreamCall>, FetchStream, (const v1::FetchStreamStart&, const CallOptions&), (override));
+  MOCK_METHOD(absl::StatusOr<v1::CheckUrlResponse>, CheckUrl, (const v1::CheckUrlRequest&, const CallOptions&),
+              (override));
+  MOCK_METHOD(absl::StatusOr<v1::ListOriginsResponse>, ListOrigins, (const v1::ListOriginsRequest&, const CallOptions&),
+              (override));
+  MOCK_METHOD(absl::StatusOr<v1::GetOriginResponse>, GetOrigin, (const v1::GetOriginRequest&, const CallOptions&),
+              (override));
+  MOCK_METHOD(StreamRange<v1::WatchOriginsResponse>, WatchOrigins, (const v1::WatchOriginsRequest&, const CallOptions&),
+              (override));
+  MOCK_METHOD(absl::StatusOr<v1::ResetOriginResponse>, ResetOrigin, (const v1::ResetOriginRequest&, const CallOptions&),
+              (override));
+  MOCK_METHOD(absl::StatusOr<v1::ForceOpenResponse>, ForceOpen, (const v1::ForceOpenRequest&, const CallOptions&),
+              (override));
+  MOCK_METHOD(absl::StatusOr<v1::ForceCloseResponse>, ForceClose, (const v1::ForceCloseRequest&, const CallOptions&),
+              (override));
   MOCK_METHOD(absl::Status, CheckHealth, (const CallOptions&), (override));
 };
 
