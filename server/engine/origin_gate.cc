@@ -109,6 +109,14 @@ void OriginGate::Take(const FetchSpec& spec, Instant due) {
   ++share.in_flight;
 }
 
+bool OriginGate::MayWait(const FetchSpec& spec, size_t max_queue) const {
+  if (waiting_ < max_queue) return true;
+  size_t callers = 1;
+  for (const Priority priority : {Priority::kInteractive, Priority::kNormal, Priority::kBulk})
+    callers += queue_.callers(priority);
+  return waiting_ < max_queue + max_queue / 2 && queue_.waiting(spec.caller, spec.priority) < max_queue / (2 * callers);
+}
+
 void OriginGate::Push(GateWaiter& waiter, Instant now) {
   queue_.Push(waiter, waiter.spec.caller, waiter.spec.weight, waiter.spec.priority);
   ++waiting_;

@@ -65,6 +65,9 @@ class OriginGate {
   }
   // As far as rates tell; others may come first.
   Forecast Earliest(const FetchSpec& spec, Instant now);
+  // May one more attempt wait, if `max_queue` may? When it is full, callers who have little in it still may, for
+  // together half as many again: one caller's flood keeps no other out.
+  bool MayWait(const FetchSpec& spec, size_t max_queue) const;
   // Begins to wait.
   void Push(GateWaiter& waiter, Instant now);
   // Ends a wait that has not ended.

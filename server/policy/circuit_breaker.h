@@ -23,12 +23,12 @@ std::string_view ToString(BreakerState state);
 struct BreakerOptions {
   bool enabled = true;
   // Opens after so many failures without a success between them. 0: not by this rule.
-  int consecutive_failures = 10;
+  int consecutive_failures = 20;
   // Opens when at least this share of the window's results are failures, 0 to 1. Judged when a failure comes. 0: not by
   // this rule.
   double failure_rate = 0.5;
   // Both rates are judged on so many results or more.
-  int min_volume = 20;
+  int min_volume = 100;
   // What the rates look back on, in ten steps.
   Duration window = std::chrono::seconds(10);
   // An attempt that took so long or longer is slow, however it ended. 0: nothing is slow.

@@ -22,8 +22,8 @@ struct ConcurrencyOptions {
 // The limit on attempts at once, of one origin. State of its owner's thread.
 //
 // Fixed, it is a counter. Adaptive, it looks for the origin's knee: the number of attempts from which on more of them
-// only wait for each other. Attempts are watched in windows: those of an older limit are let end first; then come at
-// least 50 answers, as many as attempts run at once, and 50 ms.
+// only wait for each other. Attempts are watched in windows: those of an older limit are let end first; then come as
+// many answers as attempts run at once, or ten times as many up to 200, 50 at least, in 50 ms at least.
 //   - `base` is the latency without waiting. It is measured by probing: for a window the limit is halved, and again as
 //     long as that makes the origin faster. Probes come at the start, every 30 s, and when the limit has sunk by a
 //     third since the last one, as then the origin itself may have become slower.

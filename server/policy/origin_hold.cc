@@ -16,35 +16,46 @@ void OriginHold::Learn(Duration wait, Instant now) {
   if (active_ && until <= until_) return;
   if (!active_ || now >= until_) {
     if (active_ && now < paced_until_) {
-      pace_ = std::max(pace_ / 2, kLeastPace);
+      SetPace(std::max(pace_ / 2, kLeastPace));
     } else {
       window_.Roll(now);
       Duration covered = std::max<Duration>(window_.covered(now), std::chrono::seconds(1));
-      pace_ = std::max(window_.total(0) / ToSeconds(covered), kLeastPace);
+      SetPace(std::max(window_.total(0) / ToSeconds(covered), kLeastPace));
     }
-    interval_ = Duration(static_cast<int64_t>(1e9 / pace_) + 1);
   }
   active_ = true;
   until_ = base_ = until;
-  paced_until_ = until + kLongestPacing;
+  paced_until_ = until + kSteadyPacing;
+  growths_left_ = kGrowths;
   DrawSlot();
 }
 
 Instant OriginHold::NextAfter(uint64_t queued, Instant now) const {
-  if (!active_ || now >= paced_until_) return now;
+  if (!active_) return now;
   Instant first = std::max(slot_, now);
   // Fewer than fit into the pacing, so that nothing overflows.
-  int64_t before = static_cast<int64_t>(std::min(queued, static_cast<uint64_t>(kLongestPacing / interval_) + 1));
+  int64_t before = static_cast<int64_t>(std::min(queued, static_cast<uint64_t>(kSteadyPacing / interval_) + 1));
   return std::min(first + interval_ * before, std::max(paced_until_, first));
 }
 
 void OriginHold::NextSlot(Instant now) {
-  if (now >= paced_until_ || now > slot_ + interval_ + kUntaken) {
+  const bool grows = now >= paced_until_;
+  if (now > slot_ + interval_ + kUntaken || (grows && growths_left_ == 0)) {
     active_ = false;
     return;
   }
+  if (grows) {
+    --growths_left_;
+    paced_until_ = now + std::chrono::seconds(1);
+    SetPace(pace_ * kGrowth);
+  }
   base_ = std::max(base_ + interval_, now - kCatchUp);
   DrawSlot();
+}
+
+void OriginHold::SetPace(double pace) {
+  pace_ = pace;
+  interval_ = Duration(static_cast<int64_t>(1e9 / pace) + 1);
 }
 
 void OriginHold::DrawSlot() {

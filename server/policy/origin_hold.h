@@ -11,16 +11,19 @@ namespace fetchd::server {
 
 // Learnt once, by whoever was told (Retry-After, RateLimit fields: see rate_limit_headers.h), and kept by every caller:
 // no attempt goes before the hold ends. After it, those who waited go one by one and not all at once: at the rate at
-// which the origin answered well just before, 1 per second or more, each at a random instant of its interval. That ends
-// when nobody waits any more, after kLongestPacing at the latest. If the origin asks again during that time, the rate
-// is halved.
+// which the origin answered well just before, 1 per second or more, each at a random instant of its interval. After
+// kSteadyPacing that rate grows by a quarter each second, so that those who still wait do not all go at once. The
+// pacing ends when nobody waits any more, after kGrowths such steps at the latest. If the origin asks again during that
+// time, the rate is halved.
 //
 // One for each origin; its owner's thread only.
 class OriginHold {
  public:
   // A longer hold is cut to this.
   static constexpr Duration kLongestHold = std::chrono::seconds(60);
-  static constexpr Duration kLongestPacing = std::chrono::seconds(10);
+  static constexpr Duration kSteadyPacing = std::chrono::seconds(10);
+  static constexpr double kGrowth = 1.25;
+  static constexpr int kGrowths = 20;
   static constexpr double kLeastPace = 1;
   // What the rate before the hold is measured over.
   static constexpr Duration kWindow = std::chrono::seconds(10);
@@ -41,10 +44,10 @@ class OriginHold {
   bool active() const { return active_; }
   // When the next attempt may go. `now` or earlier: at once.
   Instant Next(Instant now) const {
-    if (!active_ || now >= paced_until_ || slot_ <= now) return now;
+    if (!active_ || slot_ <= now) return now;
     return slot_;
   }
-  // When the next one may go after `queued` others.
+  // When the next one may go after `queued` others, at the earliest.
   Instant NextAfter(uint64_t queued, Instant now) const;
   // An attempt goes now, or went for one that was due at `now`; ask Next first.
   void Take(Instant now) {
@@ -61,6 +64,7 @@ class OriginHold {
  private:
   void NextSlot(Instant now);
   void DrawSlot();
+  void SetPace(double pace);
 
   // Good answers.
   RollingWindow<1> window_;
@@ -69,7 +73,9 @@ class OriginHold {
   double pace_ = kLeastPace;
   Duration interval_{};
   Instant until_{};
+  // When the rate grows.
   Instant paced_until_{};
+  int growths_left_ = 0;
   // The next attempt after the hold: its interval begins at base_, and it goes at slot_.
   Instant base_{};
   Instant slot_{};

@@ -69,6 +69,7 @@ class HedgeLayer::Race {
     Race& race;
     CancelScope scope;
     FetchContext context;
+    const Instant began = context.now;
     AttemptOutcome outcome;
     std::exception_ptr error;
     bool done = false;
@@ -103,9 +104,18 @@ class HedgeLayer::Race {
     winner_ = &contender;
     news_.Set();
     Contender* other = &contender == &*first_ ? (second_ ? &*second_ : nullptr) : &*first_;
+    if (other == &*first_) KeepLatency(*other);
     if (other != nullptr) other->scope.Cancel(FailureCode::kCancelled);
     context_.now = contender.context.now;
     return context_.judge->OnHead(head);
+  }
+
+  // The first attempt has lost. It took at least so long; were that left out, each hedge that wins would make the
+  // origin look faster, and the next hedges come earlier and more often.
+  void KeepLatency(const Contender& loser) {
+    if (!loser.context.peer) return;
+    const Duration waited = loser.context.record.phases.queue.value_or(Duration::zero());
+    context_.origin.brain.latency.Add(context_.scope->Now() - loser.began - waited);
   }
 
   // What the attempt came to: the winner's end; without one, that of the contender that came further.

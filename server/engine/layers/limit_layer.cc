@@ -52,10 +52,10 @@ Task<AttemptOutcome> LimitLayer::Wait(FetchContext& context) {
     co_return Refuse(context, FailureCode::kRateLimited, Phase::kQueue, forecast.at,
                      absl::StrCat(forecast.Text(began), ", and the fetch may not wait so long"));
   }
-  if (gate.waiting() >= max_queue_) {
-    Note(context, began, "queue", "refused", [&] { return absl::StrCat(max_queue_, " wait already"); });
+  if (!gate.MayWait(context.spec, max_queue_)) {
+    Note(context, began, "queue", "refused", [&] { return absl::StrCat(gate.waiting(), " wait already"); });
     co_return Refuse(context, FailureCode::kConnectionLimitReached, Phase::kQueue, kNever,
-                     absl::StrCat(max_queue_, " attempts wait for the origin already"));
+                     absl::StrCat(gate.waiting(), " attempts wait for the origin already"));
   }
   Note(context, began, forecast.rule, "wait", [&] { return forecast.Text(began); });
 

@@ -13,7 +13,7 @@ namespace fetchd::server {
 // unless it is known already that the wait would not end in time.
 class LimitLayer final : public Service {
  public:
-  // `max_queue`: attempts that may wait for one origin; one more gets kConnectionLimitReached.
+  // `max_queue`: attempts that may wait for one origin, see OriginGate::MayWait; one more gets kConnectionLimitReached.
   LimitLayer(std::unique_ptr<Service> next, Executor executor, size_t max_queue)
       : next_(std::move(next)), executor_(std::move(executor)), max_queue_(max_queue) {}
   Task<AttemptOutcome> Call(FetchContext& context) override;

@@ -211,9 +211,9 @@ retry_budget:
   min_concurrent: 3
 breaker:
   enabled: true
-  consecutive_failures: 10
+  consecutive_failures: 20
   failure_rate: 0.5
-  min_volume: 20
+  min_volume: 100
   window: 10s
   slow_call: 0s
   slow_rate: 0.5

@@ -189,7 +189,7 @@ TEST(CircuitBreaker, OpenTimeDoublesToItsMaximumAndStartsAnewOnceClosed) {
   Instant now = breaker.retry_at();
   for (int i = 0; i < 3; ++i) Attempt(breaker, kSuccess, now);
   ASSERT_EQ(breaker.state(now), kClosed);
-  for (int i = 0; i < 10; ++i) Attempt(breaker, kFailure, now);
+  for (int i = 0; i < 20; ++i) Attempt(breaker, kFailure, now);
   EXPECT_EQ(breaker.retry_at(), now + seconds(1));
 }
 
@@ -282,7 +282,7 @@ TEST(CircuitBreaker, LateResultsFromBeforeItOpenedAreIgnored) {
   CircuitBreaker breaker({});
   std::vector<CircuitBreaker::Permit> late;
   for (int i = 0; i < 100; ++i) late.push_back(breaker.Acquire(kNow).permit);
-  for (int i = 0; i < 10; ++i) Attempt(breaker, kFailure, kNow);
+  for (int i = 0; i < 20; ++i) Attempt(breaker, kFailure, kNow);
   ASSERT_EQ(breaker.state(kNow), kOpen);
   for (int i = 0; i < 50; ++i) EXPECT_FALSE(breaker.Record(late[static_cast<size_t>(i)], kFailure, kFast, kNow));
   for (int i = 0; i < 3; ++i) Attempt(breaker, kSuccess, kNow + seconds(1));
@@ -340,7 +340,7 @@ TEST(CircuitBreaker, ClosedByHandItStaysClosedUntilReset) {
   EXPECT_EQ(breaker.state(kNow), kClosed);
   breaker.Reset();
   EXPECT_EQ(breaker.counts(kNow).failures, 0u);
-  for (int i = 0; i < 9; ++i) EXPECT_FALSE(Attempt(breaker, kFailure, kNow));
+  for (int i = 0; i < 19; ++i) EXPECT_FALSE(Attempt(breaker, kFailure, kNow));
   EXPECT_TRUE(Attempt(breaker, kFailure, kNow));
 }
 
@@ -354,9 +354,9 @@ TEST(CircuitBreaker, NewOptionsKeepTheState) {
   EXPECT_FALSE(open.Acquire(kNow + seconds(1)).allowed) << "this half-open goes on with what it began with";
 
   CircuitBreaker closed({});
-  for (int i = 0; i < 9; ++i) Attempt(closed, kFailure, kNow);
+  for (int i = 0; i < 19; ++i) Attempt(closed, kFailure, kNow);
   closed.SetOptions({.min_volume = 30});
-  EXPECT_EQ(closed.counts(kNow).failures, 9u);
+  EXPECT_EQ(closed.counts(kNow).failures, 19u);
   EXPECT_TRUE(Attempt(closed, kFailure, kNow));
   closed.SetOptions({.enabled = false});
   EXPECT_EQ(closed.state(kNow), kClosed);

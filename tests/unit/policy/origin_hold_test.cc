@@ -126,20 +126,27 @@ TEST(OriginHold, JitterSpreadsAndDependsOnTheSeed) {
   EXPECT_TRUE(std::is_sorted(from_a.begin(), from_a.end()));
 }
 
-TEST(OriginHold, PacingEndsAfterTenSeconds) {
+TEST(OriginHold, ALongBacklogGoesFasterAfterTenSecondsAndNeverAllAtOnce) {
   OriginHold hold(1);
+  Answer(hold, 100, seconds(10), kNow);
   hold.Learn(seconds(1), kNow);
-  Instant end = hold.until() + seconds(10);
+  const Instant end = hold.until();
+  const double before = hold.pace();
+  std::vector<Instant> went;
   Instant now = kNow;
-  while (hold.Next(now) < end) {
-    now = std::max(hold.Next(now), now);
+  while (hold.active()) {
+    now = hold.Next(now);
+    went.push_back(now);
     hold.Take(now);
+    ASSERT_LT(now, end + seconds(40));
   }
-  EXPECT_TRUE(hold.active());
-  EXPECT_GE(hold.Next(end - kTick), end);
-  EXPECT_EQ(hold.Next(end), end);
-  hold.Take(end);
-  EXPECT_FALSE(hold.active());
+  EXPECT_NEAR(Within(went, end + seconds(9), seconds(1)), before, 5);
+  double pace = before;
+  for (int second = 10; second < 30; ++second) {
+    pace *= 1.25;
+    EXPECT_NEAR(Within(went, end + seconds(second), seconds(1)), pace, pace * 0.15 + 5) << second;
+  }
+  EXPECT_NEAR(ToSeconds(now - end), 30, 1);
 }
 
 TEST(OriginHold, PacingEndsWhenNobodyWaits) {
