@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/engine.h"
 #include "engine/origin_state.h"
 #include "engine/service.h"
@@ -20,6 +21,19 @@ void Describe(const FetchCall& call, FetchRecord& record) {
   record.rpc = call.rpc;
   record.method = call.spec.method;
   record.request_headers = &call.spec.headers;
+}
+
+// What holds for the fetch, in which a caller sees how its own wishes were met.
+std::string PolicyText(const FetchSpec& spec, const std::string& rule) {
+  const auto timeout = [](const char* name, Duration d) {
+    return d == kForever ? absl::StrCat("no ", name, " timeout, ") : absl::StrCat(name, " ", ToSeconds(d), " s, ");
+  };
+  static constexpr const char* kPriorities[] = {"interactive", "normal", "bulk"};
+  return absl::StrCat(timeout("total", spec.timeouts.total), timeout("attempt", spec.timeouts.attempt),
+                      timeout("queue", spec.timeouts.queue), timeout("first byte", spec.timeouts.first_byte),
+                      spec.retry.max_attempts, " attempts, ", spec.hedge.enabled ? "hedged, " : "", "priority ",
+                      kPriorities[static_cast<size_t>(spec.priority)], ", weight ", spec.weight, ", ",
+                      rule.empty() ? "no rule" : "rule ", rule);
 }
 
 }  // namespace
@@ -94,6 +108,7 @@ Task<void> Fetcher::Run(Fetcher& fetcher, FetchCall& call, EngineThread& owner) 
     context.now = began;
     if (spec.explain != Explain::kNone) {
       outcome.trace = std::make_unique<Trace>(began, spec.explain);
+      outcome.trace->Decide(began, 0, "policy", "applied", PolicyText(spec, origin->brain.rule));
       context.trace = outcome.trace.get();
     }
     AttemptOutcome result = co_await owner.service().Call(context);

@@ -49,22 +49,26 @@ class BoardTest : public testing::Test {
     home_thread_.join();
   }
 
-  // Fetches, and waits for the end.
-  void Fetch(const std::string& url, int attempts = 1) {
+  // Fetches once, and waits for the end.
+  void Fetch(const std::string& url) {
+    FetchSpec spec = Spec(url);
+    spec.retry.max_attempts = 1;
+    Fetch(std::move(spec));
+  }
+  Outcome Fetch(FetchSpec spec) {
     class Call final : public CollectingCall {
      public:
-      Call(Executor home, std::promise<void>& done) : CollectingCall(std::move(home)), done_(done) {}
-      void OnCollected(Collected&) override { done_.set_value(); }
+      Call(Executor home, std::promise<Outcome>& done) : CollectingCall(std::move(home)), done_(done) {}
+      void OnCollected(Collected& collected) override { done_.set_value(std::move(collected.outcome)); }
 
      private:
-      std::promise<void>& done_;
+      std::promise<Outcome>& done_;
     };
-    std::promise<void> done;
+    std::promise<Outcome> done;
     auto call = std::make_shared<Call>(home_.get_executor(), done);
-    call->spec = Spec(url);
-    call->spec.retry.max_attempts = attempts;
+    call->spec = std::move(spec);
     fetcher_->Start(std::move(call));
-    done.get_future().wait();
+    return done.get_future().get();
   }
   static FetchSpec Spec(const std::string& url) {
     FetchSpec spec;
@@ -112,6 +116,29 @@ class BoardTest : public testing::Test {
   std::unique_ptr<Fetcher> fetcher_;
   std::unique_ptr<EngineBoard> board_;
 };
+
+TEST_F(BoardTest, AFullTraceBeginsWithWhatHolds) {
+  PolicyRules rules;
+  rules.rules.push_back({.hosts = {"127.0.0.1"}, .origin = {}, .calls = std::vector<CallPolicy>(1)});
+  StartEngine(std::move(rules));
+  OriginImposter imposter;
+  FetchSpec spec = Spec(imposter.Url("/ok"));
+  spec.timeouts.attempt = kForever;
+  spec.priority = Priority::kBulk;
+  EXPECT_EQ(Fetch(spec).trace, nullptr);
+  spec.explain = Explain::kFull;
+  const Outcome outcome = Fetch(spec);
+  ASSERT_NE(outcome.trace, nullptr);
+  ASSERT_FALSE(outcome.trace->decisions.empty());
+  const DecisionTrace& first = outcome.trace->decisions.front();
+  EXPECT_EQ(first.rule, "policy");
+  EXPECT_EQ(first.attempt, 0);
+  EXPECT_EQ(first.detail,
+            "total 30 s, no attempt timeout, queue 5 s, first byte 10 s, 3 attempts, priority bulk, weight 1, "
+            "rule 127.0.0.1");
+  ASSERT_EQ(outcome.trace->attempts.size(), 1u);
+  EXPECT_EQ(outcome.trace->attempts[0].status, 200);
+}
 
 TEST_F(BoardTest, ListsTheOriginsOfAllThreadsByName) {
   StartEngine();
