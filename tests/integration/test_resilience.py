@@ -188,7 +188,8 @@ def test_a_hanging_origin_gets_exactly_the_trials(start_fetchd: Any, origin: Scr
         connection.reply(b"here")
 
     url = origin.route("/x", script)
-    server = start_fetchd(breaker=BREAKER)
+    # Trials are given up after twice the open time.
+    server = start_fetchd(breaker={**BREAKER, "open_time": "2s", "max_open_time": "60s"})
     client = Client(server.channel())
     assert fail_until_open(client, url) == 5
     seen = origin.count("/x")
@@ -203,6 +204,7 @@ def test_a_hanging_origin_gets_exactly_the_trials(start_fetchd: Any, origin: Scr
     wait_until(trial_sent, "it is half-open", 20)
     calls += [client.fetch_later(explained(url, attempts=1, first_byte=60)) for _ in range(50)]
     wait_until(lambda: sum(call.done() for call in calls) == len(calls) - 3, "all but the trials are refused")
+    wait_until(lambda: origin.count("/x") >= seen + 3, "the trials are there")
     assert origin.count("/x") == seen + 3
     assert breaker_of(server, url).trials_in_flight == 3
     hangs.clear()
