@@ -291,7 +291,11 @@ def test_fetchctl_shows_traces_origins_and_checks(
 
 
 def test_reflection_and_health_know_the_services(fetchd: Fetchd) -> None:
-    # The messages are small enough to be written by hand: field 1 of HealthCheckRequest, field 1 of its response.
+    # The messages are small enough to be written by hand: field 1 of HealthCheckRequest, field 1 of its response; and
+    # list_services = "".
+    reflection = fetchd.channel().stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+    (services,) = reflection(iter([b"\x3a\x00"]), timeout=10)
     for service in ("fetchd.v1.OriginService", "fetchd.v1.AdminService"):
         check_health = fetchd.channel().unary_unary("/grpc.health.v1.Health/Check")
         assert check_health(b"\n" + bytes([len(service)]) + service.encode(), timeout=10) == b"\x08\x01"
+        assert service.encode() in services

@@ -77,6 +77,68 @@ TEST_F(ClientTest, CopiesShareTheConnection) {
   EXPECT_TRUE(client_.CheckHealth().ok());
 }
 
+TEST_F(ClientTest, OriginsAreAskedForPageByPageUntilAnErrorOrTheEnd) {
+  EXPECT_CALL(*connection_, ListOrigins)
+      .WillOnce([](const v1::ListOriginsRequest& request, const auto&) {
+        EXPECT_EQ(request.host_contains(), "test");
+        EXPECT_EQ(request.page_token(), "");
+        v1::ListOriginsResponse page;
+        page.add_origins()->set_name("a");
+        page.add_origins()->set_name("b");
+        page.set_next_page_token("t1");
+        return page;
+      })
+      .WillOnce([](const v1::ListOriginsRequest& request, const auto&) {
+        EXPECT_EQ(request.page_token(), "t1");
+        v1::ListOriginsResponse empty;
+        empty.set_next_page_token("t2");
+        return empty;
+      })
+      .WillOnce(Return(absl::UnavailableError("draining")));
+  std::vector<std::string> names;
+  absl::Status status;
+  for (const absl::StatusOr<v1::Origin>& origin : client_.Origins("test")) {
+    status = origin.status();
+    if (origin.ok()) names.push_back(origin->name());
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(status, absl::UnavailableError("draining"));
+}
+
+TEST_F(ClientTest, GetOriginGivesTheOriginAlone) {
+  EXPECT_CALL(*connection_, GetOrigin)
+      .WillOnce([](const v1::GetOriginRequest& request, const auto&) {
+        v1::GetOriginResponse response;
+        response.mutable_origin()->set_name(request.name());
+        return response;
+      })
+      .WillOnce(Return(absl::NotFoundError("no such origin")));
+  EXPECT_EQ(client_.GetOrigin("https://a.test")->name(), "https://a.test");
+  EXPECT_EQ(client_.GetOrigin("https://a.test").status(), absl::NotFoundError("no such origin"));
+}
+
+TEST_F(ClientTest, ItemsKnowTheTraceOfTheirPage) {
+  EXPECT_CALL(*connection_, FetchPaged).WillOnce([](const auto&, const auto&) {
+    std::vector<v1::FetchPagedResponse> messages(4);
+    messages[0].mutable_items()->add_items("1");
+    messages[0].mutable_trace()->add_attempts()->set_status(200);
+    messages[1].mutable_items()->add_items("2");
+    messages[2].mutable_items()->add_items("3");
+    messages[2].mutable_trace()->add_attempts()->set_status(201);
+    messages[3].mutable_end();
+    return MakeStreamRange<v1::FetchPagedResponse>(std::move(messages));
+  });
+  ItemRange range = client_.Items({});
+  EXPECT_EQ(range.traces(), 0u);
+  std::vector<uint32_t> seen;
+  for (const auto& item : range) {
+    EXPECT_TRUE(item.ok());
+    seen.push_back(range.trace().attempts(0).status());
+  }
+  EXPECT_EQ(seen, (std::vector<uint32_t>{200, 200, 201}));
+  EXPECT_EQ(range.traces(), 2u);
+}
+
 TEST_F(ClientTest, BatchTakesMessagesApart) {
   EXPECT_CALL(*connection_, FetchBatch).WillOnce([](const auto&, const auto&) {
     return MakeStreamRange<v1::FetchBatchResponse>({Results({2, 0}), Results({}), Results({1})});

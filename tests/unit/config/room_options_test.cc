@@ -39,6 +39,7 @@ TEST(MakeRoomOptions, DefaultsAreThoseOfTheRooms) {
   EXPECT_EQ(made.rpc.drain_pause, rooms.rpc.drain_pause);
   EXPECT_EQ(made.rpc.admission.max_in_flight, rooms.rpc.admission.max_in_flight);
   EXPECT_EQ(made.ops.listen, rooms.ops.listen);
+  EXPECT_EQ(made.rpc.admin_listen, rooms.rpc.admin_listen);
   EXPECT_EQ(made.tokens.ttl, rooms.tokens.ttl);
   EXPECT_EQ(made.engine.pool.max_per_origin, rooms.engine.pool.max_per_origin);
   EXPECT_EQ(made.engine.pool.max_total, rooms.engine.pool.max_total / static_cast<size_t>(made.engine.threads));
@@ -76,6 +77,7 @@ paging: {resume_token_ttl: 1h}
 drain: {pause: 0s, deadline: 3s}
 log: {level: error, format: json, access: failures, request_headers: [user-agent]}
 ops: {listen: "[::1]:7"}
+admin: {listen: "127.0.0.1:8"}
 )");
   EXPECT_EQ(options.engine.threads, 3);
   EXPECT_EQ(options.engine.pool.max_per_origin, 5u);
@@ -107,6 +109,7 @@ ops: {listen: "[::1]:7"}
   EXPECT_EQ(options.access_log.which, AccessLogOptions::Which::kFailures);
   EXPECT_EQ(options.access_log.request_headers, std::vector<std::string>{"user-agent"});
   EXPECT_EQ(options.ops.listen.ToString(), "[::1]:7");
+  EXPECT_EQ(options.rpc.admin_listen, "127.0.0.1:8");
 }
 
 TEST(MakeRoomOptions, NamesTheKeyOfAFileThatIsNotGood) {
