@@ -8,6 +8,9 @@ namespace {
 // A slot that nobody took for so long, and its interval, shows that nobody waits. Longer than a thread is ever late.
 constexpr Duration kUntaken = std::chrono::milliseconds(100);
 
+// How long a rate holds that grows.
+constexpr Duration kStep = std::chrono::seconds(1);
+
 }  // namespace
 
 void OriginHold::Learn(Duration wait, Instant now) {
@@ -17,15 +20,17 @@ void OriginHold::Learn(Duration wait, Instant now) {
   if (!active_ || now >= until_) {
     if (active_ && now < paced_until_) {
       SetPace(std::max(pace_ / 2, kLeastPace));
+      unsure_ = false;
     } else {
       window_.Roll(now);
       Duration covered = std::max<Duration>(window_.covered(now), std::chrono::seconds(1));
       SetPace(std::max(window_.total(0) / ToSeconds(covered), kLeastPace));
+      unsure_ = pace_ < kUnsurePace;
     }
   }
   active_ = true;
   until_ = base_ = until;
-  paced_until_ = until + kSteadyPacing;
+  paced_until_ = until + (unsure_ ? kStep : kSteadyPacing);
   growths_left_ = kGrowths;
   DrawSlot();
 }
@@ -44,9 +49,13 @@ void OriginHold::NextSlot(Instant now) {
     active_ = false;
     return;
   }
-  if (grows) {
+  if (grows && unsure_) {
+    SetPace(std::min(pace_ * 2, kUnsurePace));
+    unsure_ = pace_ < kUnsurePace;
+    paced_until_ = now + (unsure_ ? kStep : kSteadyPacing);
+  } else if (grows) {
     --growths_left_;
-    paced_until_ = now + std::chrono::seconds(1);
+    paced_until_ = now + kStep;
     SetPace(pace_ * kGrowth);
   }
   base_ = std::max(base_ + interval_, now - kCatchUp);

@@ -16,6 +16,9 @@ namespace fetchd::server {
 // pacing ends when nobody waits any more, after kGrowths such steps at the latest. If the origin asks again during that
 // time, the rate is halved.
 //
+// A rate of less than kUnsurePace was rather what callers wanted than what the origin allows. Such a one is doubled each
+// second until it is that high, unless the origin asks again.
+//
 // One for each origin; its owner's thread only.
 class OriginHold {
  public:
@@ -25,6 +28,7 @@ class OriginHold {
   static constexpr double kGrowth = 1.25;
   static constexpr int kGrowths = 20;
   static constexpr double kLeastPace = 1;
+  static constexpr double kUnsurePace = 10;
   // What the rate before the hold is measured over.
   static constexpr Duration kWindow = std::chrono::seconds(10);
   // Lateness of timers that is made good while paced.
@@ -76,6 +80,8 @@ class OriginHold {
   // When the rate grows.
   Instant paced_until_{};
   int growths_left_ = 0;
+  // The rate was low, and is being doubled.
+  bool unsure_ = false;
   // The next attempt after the hold: its interval begins at base_, and it goes at slot_.
   Instant base_{};
   Instant slot_{};

@@ -82,7 +82,7 @@ TEST(OriginHold, IsAMinuteAtMost) {
 
 TEST(OriginHold, ThoseWhoWaitedGoAtTheRateFromBefore) {
   for (Duration late : {milliseconds(0), milliseconds(3)}) {
-    for (int rate : {5, 20, 100, 1000}) {
+    for (int rate : {12, 20, 100, 1000}) {
       OriginHold hold(7);
       Answer(hold, rate, seconds(20), kNow);
       hold.Learn(seconds(10), kNow);
@@ -147,6 +147,23 @@ TEST(OriginHold, ALongBacklogGoesFasterAfterTenSecondsAndNeverAllAtOnce) {
     EXPECT_NEAR(Within(went, end + seconds(second), seconds(1)), pace, pace * 0.15 + 5) << second;
   }
   EXPECT_NEAR(ToSeconds(now - end), 30, 1);
+}
+
+TEST(OriginHold, ALowRateIsDoubledUntilTheOriginAsksAgain) {
+  OriginHold hold(1);
+  hold.Learn(seconds(1), kNow);
+  const Instant end = hold.until();
+  const std::vector<Instant> went = Release(hold, 60, kNow);
+  EXPECT_LE(Within(went, end, seconds(1)), 1);
+  EXPECT_GE(Within(went, end, seconds(5)), 12) << "1 a second, then 2, 4 and 8";
+  EXPECT_LE(Within(went, end, seconds(5)), 1 + 2 + 4 + 8 + 10 + 3);
+  for (Instant at = end + seconds(5); at < went.back(); at += seconds(1)) EXPECT_LE(Within(went, at, seconds(1)), 12);
+
+  OriginHold again(1);
+  again.Learn(seconds(1), kNow);
+  again.Learn(seconds(1), again.until() + milliseconds(100));
+  const std::vector<Instant> slow = Release(again, 8, kNow);
+  EXPECT_LE(Within(slow, again.until(), seconds(5)), 6);
 }
 
 TEST(OriginHold, PacingEndsWhenNobodyWaits) {
