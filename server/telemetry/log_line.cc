@@ -9,6 +9,8 @@
 namespace fetchd::server {
 namespace {
 
+// Taken at the start of a line; most lines of the access log fit.
+constexpr size_t kFirstRoom = 384;
 // \u00XX
 constexpr size_t kMaxEscapeSize = 6;
 
@@ -49,6 +51,10 @@ std::string_view ToString(LogLevel level) {
 
 LogLine::LogLine(std::string& out, LogFormat format, WallTime now, LogLevel level, std::string_view message)
     : out_(out), format_(format) {
+  const size_t start = out_.size();
+  out_.resize(start + kFirstRoom);
+  at_ = out_.data() + start;
+  end_ = out_.data() + out_.size();
   const bool json = format_ == LogFormat::kJson;
   Put(json ? "{\"time\":\"" : "time=");
   PutTime(now);
@@ -58,12 +64,10 @@ LogLine::LogLine(std::string& out, LogFormat format, WallTime now, LogLevel leve
 }
 
 void LogLine::Grow(size_t bytes) {
-  const auto used = static_cast<size_t>(at_ - begin_);
-  if (begin_ == first_) long_.assign(first_, used);
-  long_.resize(2 * used + bytes);
-  begin_ = long_.data();
-  at_ = begin_ + used;
-  end_ = begin_ + long_.size();
+  const auto used = static_cast<size_t>(at_ - out_.data());
+  out_.resize(used + bytes + kFirstRoom);
+  at_ = out_.data() + used;
+  end_ = out_.data() + out_.size();
 }
 
 void LogLine::PutNumber(int64_t n) { at_ = std::to_chars(at_, at_ + kMaxNumberSize, n).ptr; }
@@ -134,7 +138,7 @@ void LogLine::End() {
   MakeRoom(2);
   if (format_ == LogFormat::kJson) Put('}');
   Put('\n');
-  out_.append(begin_, static_cast<size_t>(at_ - begin_));
+  out_.resize(static_cast<size_t>(at_ - out_.data()));
 }
 
 }  // namespace fetchd::server

@@ -18,9 +18,10 @@ std::string_view ToString(LogLevel level);
 // kLogfmt: key=value pairs, values quoted where needed. kJson: one object.
 enum class LogFormat { kLogfmt, kJson };
 
-// Writes one line, field by field, and appends it at its end to a string that it does not own. The line cannot be
-// broken by what is in it: quotes, backslashes and control characters are escaped as in JSON (RFC 8259), and bytes that
-// are not ASCII as \u00XX, so that any bytes make valid JSON.
+// Writes one line, field by field, to the end of a string that it does not own. The string holds room after the line
+// until End(), and nothing else may touch it in between. The line cannot be broken by what is in
+// it: quotes, backslashes and control characters are escaped as in JSON (RFC 8259), and bytes that are not ASCII as
+// \u00XX, so that any bytes make valid JSON.
 class LogLine {
  public:
   // Begins with the fields `time` (UTC, RFC 3339, milliseconds), `level` and `msg`.
@@ -76,19 +77,11 @@ class LogLine {
   // Makes room itself.
   void PutEscaped(std::string_view value);
 
-  // Most lines of the access log fit.
-  static constexpr size_t kFirstRoom = 512;
-
   std::string& out_;
   const LogFormat format_;
-  // The line: in `first_` as long as it fits, then in `long_`. A string of its own, or room at the end of `out_`, would
-  // be cleared before it is written.
-  char first_[kFirstRoom];
-  std::string long_;
-  // Where the line begins, where to write next, and where the room ends.
-  char* begin_ = first_;
-  char* at_ = first_;
-  char* end_ = first_ + kFirstRoom;
+  // Where to write next, and where the room ends; both in `out_`.
+  char* at_;
+  char* end_;
 };
 
 }  // namespace fetchd::server
