@@ -61,7 +61,8 @@ struct RecyclingAllocator {
   using value_type = T;
   RecyclingAllocator() = default;
   template <typename U>
-  RecyclingAllocator(const RecyclingAllocator<U>&) {}
+  // Standard allocators convert.
+  RecyclingAllocator(const RecyclingAllocator<U>&) {}  // NOLINT(google-explicit-constructor)
   T* allocate(size_t n) {
     static_assert(alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__);
     return static_cast<T*>(Recycler::Allocate(n * sizeof(T)));

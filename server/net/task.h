@@ -122,7 +122,7 @@ class [[nodiscard]] Task {
   using promise_type = internal::TaskPromise<T>;
 
   // A Task that has its value already.
-  Task(T value) : value_(std::move(value)) {}
+  Task(T value) : value_(std::move(value)) {}  // NOLINT(google-explicit-constructor): `return value;` is the point
   explicit Task(std::coroutine_handle<promise_type> handle) : frame_(handle) {}
 
   bool await_ready() const { return value_.has_value(); }
