@@ -2,6 +2,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -27,6 +28,7 @@
 #include "config/room_options.h"
 #include "config/yaml_reader.h"
 #include "engine/engine.h"
+#include "fetch/admission.h"
 #include "fetch/engine_board.h"
 #include "fetch/fetcher.h"
 #include "ops/ops_server.h"
@@ -188,7 +190,18 @@ int Serve(const RoomOptions& options, const ServerConfig& config) {
   OpsPages pages;
   pages.metrics_content_type = std::string(kMetricsContentType);
   pages.ready = [&ready] { return ready.load(); };
+  // The door is made later and ends before the page does.
+  absl::Mutex door_mutex;
+  const Admission* door = nullptr;
+  const auto shed = [&door](Admission::Verdict verdict) {
+    std::array<int64_t, Admission::kPriorities> refused{};
+    if (door == nullptr) return refused;
+    for (const Priority priority : {Priority::kInteractive, Priority::kNormal, Priority::kBulk})
+      refused[static_cast<size_t>(priority)] = door->refused(verdict, priority);
+    return refused;
+  };
   pages.metrics = [&] {
+    const absl::MutexLock lock(&door_mutex);
     return RenderMetrics({.threads = MetricsOf(**engine),
                           .process = ProcessStats::Read(),
                           .started_at = started_at,
@@ -196,6 +209,10 @@ int Serve(const RoomOptions& options, const ServerConfig& config) {
                           .access_log_dropped = access_log.dropped(),
                           .config_reloads_ok = reloader.ok_count(),
                           .config_reloads_refused = reloader.refused_count(),
+                          .shed_in_flight = shed(Admission::Verdict::kTooMany),
+                          .shed_body_bytes = shed(Admission::Verdict::kTooManyBytes),
+                          .shed_caller = shed(Admission::Verdict::kTooManyOfCaller),
+                          .held_body_bytes = fetcher.held_bytes(),
                           .ready = ready.load()});
   };
   const auto ops = OpsServer::Start(options.ops, std::move(pages));
@@ -215,6 +232,11 @@ int Serve(const RoomOptions& options, const ServerConfig& config) {
     (*engine)->Stop();
     return Complain(kExitCannotListen, absl::StrCat(rpc.status().message(), kChooseListen));
   }
+  const auto show_door = [&](const Admission* now) {
+    const absl::MutexLock lock(&door_mutex);
+    door = now;
+  };
+  show_door(&(*rpc)->admission());
   ready = true;
   log.Write(
       LogLevel::kInfo,
@@ -239,6 +261,7 @@ int Serve(const RoomOptions& options, const ServerConfig& config) {
   (*rpc)->Drain(After(began, drain_time));
   // The home loop ends when the engine has no more work for it; then ~RpcServer joins its thread.
   (*engine)->Stop();
+  show_door(nullptr);
   rpc->reset();
   log.Write(LogLevel::kInfo, "drained", {{"seconds", absl::StrCat(ToSeconds(clock.Now() - began))}});
   return exit_code;

@@ -158,6 +158,8 @@ absl::StatusOr<RoomOptions> MakeRoomOptions(const LoadedConfig& loaded) {
   options.rpc.admin_listen = config.admin().listen();
   options.rpc.drain_pause = ToDuration(config.drain().pause());
   options.rpc.admission.max_in_flight = config.limits().max_in_flight();
+  options.rpc.admission.max_in_flight_per_caller = config.limits().max_in_flight_per_caller();
+  options.rpc.admission.max_body_bytes = static_cast<int64_t>(config.limits().max_body_bytes());
   options.drain_time = options.rpc.drain_pause + ToDuration(config.drain().deadline());
   options.ops.listen = *ParseEndpoint(config.ops().listen());
   options.tokens.ttl = ToDuration(config.paging().resume_token_ttl());

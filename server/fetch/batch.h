@@ -21,6 +21,8 @@ struct BatchSpec {
   size_t items = 0;
   bool input_order = false;
   bool fail_fast = false;
+  // What it is admitted by: that of its first item.
+  Priority priority = Priority::kNormal;
   // Items in flight at once, at least 1.
   size_t max_concurrency = 100;
   // When the last result must be there: the RPC deadline less its margin. Items in flight have it in their own spec;

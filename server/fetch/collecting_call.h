@@ -21,6 +21,7 @@ struct Collected {
 // Fetcher::Start like any FetchCall, so made by std::make_shared; who wants the result derives from it.
 class CollectingCall : public FetchCall {
  public:
+  ~CollectingCall() override;
   void OnStart(Executor owner) final;
   void OnHead(ResponseHead head) final;
   std::span<char> Prepare(size_t want) final;
@@ -35,6 +36,9 @@ class CollectingCall : public FetchCall {
   virtual void OnCollected(Collected& collected) = 0;
 
  private:
+  // The call holds `bytes` in bodies.
+  void Count(size_t bytes);
+
   const Executor home_;
   bool owner_is_home_ = false;
   // Never waited for: there is always room.
@@ -42,6 +46,8 @@ class CollectingCall : public FetchCall {
   Collected collected_;
   // Bytes of the body that have arrived; the string behind is longer while it is being filled.
   size_t filled_ = 0;
+  // What of it was counted as held.
+  size_t counted_ = 0;
 };
 
 }  // namespace fetchd::server

@@ -12,6 +12,7 @@
 namespace fetchd::server {
 
 class EngineThread;
+class SharedCell;
 
 // One fetch handed to Fetcher::Start, which shares ownership until OnDone has returned. The response goes to the sink
 // side (ResponseSink), then OnDone is called exactly once, whatever happens.
@@ -32,8 +33,14 @@ class FetchCall : public ResponseSink, public std::enable_shared_from_this<Fetch
   // The end. A failure with code kCancelled answers Fetcher::Cancel.
   virtual void OnDone(Outcome outcome) = 0;
 
+ protected:
+  // Where bytes of bodies that are held in memory are counted; null if nobody does. Set before OnStart. Outlives the
+  // call.
+  SharedCell* held_bytes() const { return held_bytes_; }
+
  private:
   friend class Fetcher;
+  SharedCell* held_bytes_ = nullptr;
   // Any thread; together they make a Cancel at any moment reach the fetch: it sets the one and reads the other, Start
   // the other way round.
   std::atomic<bool> cancel_requested_{false};

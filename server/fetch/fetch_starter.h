@@ -1,6 +1,7 @@
 // Where fetches are started: Fetcher, or a fake in tests of those who start them.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -20,6 +21,8 @@ class FetchStarter {
   virtual void Start(std::shared_ptr<FetchCall> call) = 0;
   // Makes the call end soon with kCancelled; OnDone still comes, once. Idempotent; harmless after the end.
   virtual void Cancel(const std::shared_ptr<FetchCall>& call) = 0;
+  // Bytes of request and response bodies that calls which collect them (CollectingCall) hold now.
+  virtual int64_t held_bytes() const { return 0; }
 };
 
 }  // namespace fetchd::server

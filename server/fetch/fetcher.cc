@@ -70,6 +70,7 @@ void Fetcher::Cancel(const std::shared_ptr<FetchCall>& call) {
 void Fetcher::Begin(std::shared_ptr<FetchCall> call, EngineThread& owner) {
   owner.OnFetchBegan();
   owner.metrics().fetches_in_flight.Add(1);
+  call->held_bytes_ = &held_bytes_;
   call->OnStart(owner.executor());
   FetchCall& c = *call;
   owner.tasks().Spawn(Run(*this, c, owner), [this, call = std::move(call), &owner](std::exception_ptr error) {

@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "fetch/fetch_starter.h"
+#include "telemetry/thread_metrics.h"
 
 namespace fetchd::server {
 
@@ -22,6 +23,7 @@ class Fetcher final : public FetchStarter {
   absl::Status CheckUrl(const Url& url) const override;
   void Start(std::shared_ptr<FetchCall> call) override;
   void Cancel(const std::shared_ptr<FetchCall>& call) override;
+  int64_t held_bytes() const override { return held_bytes_.value(); }
 
  private:
   void Begin(std::shared_ptr<FetchCall> call, EngineThread& owner);
@@ -32,6 +34,7 @@ class Fetcher final : public FetchStarter {
   Engine& engine_;
   const UrlGuard& url_guard_;
   FetchObserver* observer_;
+  SharedCell held_bytes_;
 };
 
 }  // namespace fetchd::server

@@ -32,7 +32,8 @@ void BatchCall::OnArrived(bool ok) {
   auto spec = desk_.reader.ReadBatch(*request_, facts_);
   if (const auto* refusal = std::get_if<Refusal>(&spec)) return Refuse(*refusal);
   const auto& batch = std::get<BatchSpec>(spec);
-  if (const auto refusal = Admit(static_cast<int64_t>(batch.max_concurrency))) return Refuse(*refusal);
+  if (const auto refusal = Admit(static_cast<int64_t>(batch.max_concurrency), facts_, batch.priority))
+    return Refuse(*refusal);
   Hold();  // until OnEnd
   outbox_.emplace(batch.input_order);
   batch_ = std::make_shared<BatchFetch>(batch, *this, desk_.starter, desk_.clock, desk_.home, *this);

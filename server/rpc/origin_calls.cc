@@ -105,8 +105,8 @@ struct CheckUrlMethod {
       return call.Answer(response);
     }
     // It asks DNS for the caller, as a fetch does.
-    if (const auto refusal = call.Admit(1)) return call.Refuse(*refusal);
     auto& spec = std::get<FetchSpec>(read);
+    if (const auto refusal = call.Admit(1, known, spec.priority)) return call.Refuse(*refusal);
     spec.deadline = std::min(After(known.now, kCheckTime), spec.deadline);
     auto response = std::make_unique<Response>();
     WritePolicies(spec, *response);

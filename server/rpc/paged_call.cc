@@ -19,8 +19,8 @@ void PagedCall::OnArrived(bool ok) {
   if (const auto* refusal = std::get_if<Refusal>(&facts)) return Refuse(*refusal);
   auto spec = desk_.reader.ReadPaged(std::move(request_), desk_.tokens, std::get<RpcFacts>(facts));
   if (const auto* refusal = std::get_if<Refusal>(&spec)) return Refuse(*refusal);
-  if (const auto refusal = Admit(1)) return Refuse(*refusal);
   auto& paged = std::get<PagedSpec>(spec);
+  if (const auto refusal = Admit(1, std::get<RpcFacts>(facts), paged.request.priority)) return Refuse(*refusal);
   fetch_id_ = paged.request.id;
   Hold();  // until OnEnd
   paged_ = std::make_shared<PagedFetch>(std::move(paged), desk_.starter, desk_.tokens, desk_.clock, desk_.home, *this);

@@ -239,6 +239,7 @@ std::variant<BatchSpec, Refusal> RequestReader::ReadBatch(const v1::FetchBatchRe
   const size_t asked = request.max_concurrency() > 0 ? request.max_concurrency() : options_.batch_concurrency;
   spec.max_concurrency = std::min({asked, kMaxBatchConcurrency, items});
   spec.deadline = facts.answer_by;
+  spec.priority = ToPriority(request.requests(0).priority()).value_or(Priority::kNormal);
   return spec;
 }
 

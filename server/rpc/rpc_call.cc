@@ -39,17 +39,31 @@ std::variant<RpcFacts, Refusal> RpcCall::Facts() const {
   return facts;
 }
 
-std::optional<Refusal> RpcCall::Admit(int64_t fetches) {
-  switch (desk_.admission.Admit(fetches, permit_)) {
-    case Admission::Verdict::kAdmitted:
-      return std::nullopt;
-    case Admission::Verdict::kDraining:
-      return Draining{};
-    case Admission::Verdict::kOverloaded:
-      break;
+std::optional<Refusal> RpcCall::Admit(int64_t fetches, const RpcFacts& facts, Priority priority) {
+  Admission& admission = desk_.admission;
+  const Admission::Request request{.fetches = fetches,
+                                   .caller = facts.caller,
+                                   .priority = priority,
+                                   .body_bytes = desk_.buffered_bytes.value() + desk_.starter.held_bytes()};
+  const Admission::Verdict verdict = admission.Admit(request, permit_);
+  if (verdict == Admission::Verdict::kAdmitted) return std::nullopt;
+  if (verdict == Admission::Verdict::kDraining) return Draining{};
+  const AdmissionOptions& options = admission.options();
+  const Duration retry_after = admission.RetryAfter(request, facts.now);
+  if (verdict == Admission::Verdict::kTooManyOfCaller) {
+    return QuotaExceeded{.caller = facts.caller,
+                         .description = Concat(admission.in_flight_of(facts.caller), " fetches of ", facts.caller,
+                                               " are in progress, ", options.max_in_flight_per_caller, " are allowed"),
+                         .retry_after = retry_after};
   }
-  return Overloaded{Concat("fetchd is overloaded: ", desk_.admission.in_flight(), " fetches are in progress, ",
-                           desk_.admission.options().max_in_flight, " are allowed")};
+  if (verdict == Admission::Verdict::kTooManyBytes) {
+    return Overloaded{Concat("fetchd is overloaded: ", request.body_bytes, " bytes of bodies are in memory, ",
+                             Admission::Share(options.max_body_bytes, priority), " are allowed for this priority"),
+                      retry_after};
+  }
+  return Overloaded{Concat("fetchd is overloaded: ", admission.in_flight(), " fetches are in progress, ",
+                           Admission::Share(options.max_in_flight, priority), " are allowed for this priority"),
+                    retry_after};
 }
 
 }  // namespace fetchd::server

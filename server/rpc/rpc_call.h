@@ -91,8 +91,8 @@ class RpcCall {
 
   // Who calls, and until when.
   std::variant<RpcFacts, Refusal> Facts() const;
-  // Admits `fetches`, or says why not.
-  std::optional<Refusal> Admit(int64_t fetches);
+  // Admits `fetches` of this priority, or says why not. `facts` are the call's.
+  std::optional<Refusal> Admit(int64_t fetches, const RpcFacts& facts, Priority priority);
 
   RpcDesk& desk_;
   grpc::ServerContext context_;

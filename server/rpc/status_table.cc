@@ -73,6 +73,15 @@ grpc::Status Map(const Overloaded& refusal) {
               RetryAfter(refusal.retry_after));
 }
 
+grpc::Status Map(const QuotaExceeded& refusal) {
+  google::rpc::QuotaFailure quota;
+  auto* violation = quota.add_violations();
+  violation->set_subject(refusal.caller.substr(0, kMaxDescriptionBytes));
+  violation->set_description(refusal.description.substr(0, kMaxDescriptionBytes));
+  return Make(grpc::StatusCode::RESOURCE_EXHAUSTED, refusal.description.substr(0, kMaxMessageBytes), quota,
+              Reason("QUOTA_EXCEEDED"), RetryAfter(refusal.retry_after));
+}
+
 grpc::Status Map(const Draining& refusal) {
   return Make(grpc::StatusCode::UNAVAILABLE, "fetchd is shutting down", Reason("DRAINING"),
               RetryAfter(refusal.retry_after));

@@ -32,6 +32,12 @@ struct Overloaded {
   std::string description;
   Duration retry_after = std::chrono::seconds(1);
 };
+// This caller has too much in progress, others may go on.
+struct QuotaExceeded {
+  std::string caller;
+  std::string description;
+  Duration retry_after = std::chrono::seconds(1);
+};
 // Shutting down: another replica will do.
 struct Draining {
   Duration retry_after = std::chrono::seconds(1);
@@ -43,7 +49,8 @@ struct Broken {
   std::string fetch_id;
   std::string detail;
 };
-using Refusal = std::variant<InvalidRequest, UrlForbidden, Overloaded, Draining, CallerCancelled, Broken>;
+using Refusal =
+    std::variant<InvalidRequest, UrlForbidden, Overloaded, QuotaExceeded, Draining, CallerCancelled, Broken>;
 
 // The one table from refusals to gRPC statuses. Details are a serialised google.rpc.Status (grpc-status-details-bin),
 // kept to a part of the 8 KiB that gRPC allows for metadata: of very many violations the first ones are named and the

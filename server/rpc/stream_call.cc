@@ -46,9 +46,7 @@ void StreamCall::OnRead(bool ok) {
   if (!ok) {
     read_all_ = true;
     if (bridge_ == nullptr) return Refuse(InvalidRequest{{{"start", "is required as the first message"}}});
-    // The caller half-closed, or is gone: the same to Read. Whether it is gone comes with a tag of its own, which is
-    // on the queue by the time this alarm comes; a broken upload must not be ended like a whole one.
-    if (streams_body_) alarm_.Set(&desk_.cq, gpr_time_0(GPR_CLOCK_MONOTONIC), half_close_settled_.Arm());
+    if (streams_body_) SettleHalfClose();
     return;
   }
   v1::FetchStreamRequest message;
@@ -72,7 +70,8 @@ void StreamCall::Begin(v1::FetchStreamStart&& start) {
   if (auto* refusal = std::get_if<Refusal>(&facts)) return Refuse(std::move(*refusal));
   auto read = desk_.reader.ReadStreamStart(std::move(start), std::get<RpcFacts>(facts));
   if (auto* refusal = std::get_if<Refusal>(&read)) return Refuse(std::move(*refusal));
-  if (auto refusal = Admit(1)) return Refuse(*std::move(refusal));
+  const Priority priority = std::get<StreamSpec>(read).fetch.priority;
+  if (auto refusal = Admit(1, std::get<RpcFacts>(facts), priority)) return Refuse(*std::move(refusal));
   auto& spec = std::get<StreamSpec>(read);
   streams_body_ = spec.streams_body;
   std::optional<StreamBridge::Upload> upload;
@@ -92,8 +91,34 @@ void StreamCall::ReadOn() {
   stream_.Read(&incoming_, read_.Arm());
 }
 
+// The caller half-closed, or is gone: the same to Read, but a broken upload must not be ended like a whole one. A
+// stream that is gone takes no metadata, while one that was half-closed does; so they are sent now, ahead of the
+// response. If that has begun already, the tag that says that the caller is gone must do; it is, but for a thread that
+// loses its core in between, on the queue by the time an alarm comes.
+void StreamCall::SettleHalfClose() {
+  if (writing_ || metadata_sent_) {
+    alarm_.Set(&desk_.cq, gpr_time_0(GPR_CLOCK_MONOTONIC), half_close_settled_.Arm());
+    return;
+  }
+  writing_ = metadata_sent_ = true;
+  stream_.SendInitialMetadata(metadata_written_.Arm());
+}
+
 void StreamCall::OnHalfCloseSettled(bool) {
   if (!cancelled_) bridge_->EndUpload();
+}
+
+void StreamCall::OnMetadataWritten(bool ok) {
+  writing_ = false;
+  if (refused_) {
+    Finish();
+  } else if (ok && !cancelled_) {
+    bridge_->EndUpload();
+  } else {
+    // Gone: the call's end is on its way.
+    bridge_->FailUpload();
+  }
+  WriteOn();
 }
 
 void StreamCall::OnCancelled() {
@@ -124,7 +149,7 @@ void StreamCall::WriteOn() {
 void StreamCall::Write(const ResponseHead& head) {
   v1::FetchStreamResponse message;
   WriteHead(head, *message.mutable_head());
-  writing_ = true;
+  writing_ = metadata_sent_ = true;
   // No buffer hint, though the next message may be here already: gRPC 1.51 holds back a hinted message that goes with
   // the initial metadata, and with it the tag that would let the next one follow.
   stream_.Write(SerialiseMessage(message), written_.Arm());

@@ -26,12 +26,15 @@ class StreamCall final : public RpcCall, public StreamListener {
   void OnArrived(bool ok);
   void OnRead(bool ok);
   void OnHalfCloseSettled(bool ok);
+  void OnMetadataWritten(bool ok);
   void OnWritten(bool ok);
   void OnFinished(bool) {}
   void OnCancelled() override;
   void OnBridge() override;
 
   void Begin(v1::FetchStreamStart&& start);
+  // Finds out whether the caller has said all, or is gone.
+  void SettleHalfClose();
   // Asks for the caller's next message if it may be read.
   void ReadOn();
   // Writes what has arrived, if no write is in flight.
@@ -48,6 +51,7 @@ class StreamCall final : public RpcCall, public StreamListener {
   CallTag<StreamCall> arrived_{this, &StreamCall::OnArrived};
   CallTag<StreamCall> read_{this, &StreamCall::OnRead};
   CallTag<StreamCall> half_close_settled_{this, &StreamCall::OnHalfCloseSettled};
+  CallTag<StreamCall> metadata_written_{this, &StreamCall::OnMetadataWritten};
   CallTag<StreamCall> written_{this, &StreamCall::OnWritten};
   CallTag<StreamCall> finished_{this, &StreamCall::OnFinished};
 
@@ -61,6 +65,7 @@ class StreamCall final : public RpcCall, public StreamListener {
   bool reading_ = false;
   bool read_all_ = false;
   bool writing_ = false;
+  bool metadata_sent_ = false;
   bool finished_called_ = false;
   std::optional<Refusal> refused_;
   uint64_t body_bytes_ = 0;

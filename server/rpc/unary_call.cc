@@ -39,7 +39,8 @@ void UnaryCall::OnArrived(bool ok) {
   if (!ParseMessage(request_, request)) return Refuse(InvalidRequest{{{"message", "is not a FetchRequest"}}});
   auto spec = desk_.reader.ReadFetch(std::move(request), std::get<RpcFacts>(facts));
   if (const auto* refusal = std::get_if<Refusal>(&spec)) return Refuse(*refusal);
-  if (const auto refusal = Admit(1)) return Refuse(*refusal);
+  const Priority priority = std::get<FetchSpec>(spec).priority;
+  if (const auto refusal = Admit(1, std::get<RpcFacts>(facts), priority)) return Refuse(*refusal);
 
   Hold();  // until OnCollected
   auto exchange = std::make_shared<Exchange>(desk_.home, *this);

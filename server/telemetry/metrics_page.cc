@@ -1,5 +1,6 @@
 #include "telemetry/metrics_page.h"
 
+#include <array>
 #include <limits>
 #include <utility>
 
@@ -159,6 +160,16 @@ void AddProcess(Page& page, const MetricsSnapshot& s) {
   page.Gauge("fetchd_uptime_seconds", "Time since the start.", ToSeconds(s.now - s.started_at));
   page.Counter("fetchd_access_log_dropped_lines_total", "Access log lines dropped because the output is too slow.",
                static_cast<double>(s.access_log_dropped));
+  page.Family("fetchd_shed_total", "Calls refused at the door, by the budget that was used up and by priority.",
+              MetricType::Counter);
+  constexpr std::array<const char*, 3> kPriorities = {"interactive", "normal", "bulk"};
+  for (size_t i = 0; i < kPriorities.size(); ++i) {
+    page.Value(static_cast<double>(s.shed_in_flight[i]), {{"budget", "in_flight"}, {"priority", kPriorities[i]}});
+    page.Value(static_cast<double>(s.shed_body_bytes[i]), {{"budget", "body_bytes"}, {"priority", kPriorities[i]}});
+    page.Value(static_cast<double>(s.shed_caller[i]), {{"budget", "caller"}, {"priority", kPriorities[i]}});
+  }
+  page.Gauge("fetchd_held_body_bytes", "Bytes of bodies in memory for Fetch, FetchBatch and FetchPaged.",
+             static_cast<double>(s.held_body_bytes));
   page.Family("fetchd_config_reloads_total", "Reloads of the configuration, by what came of them.",
               MetricType::Counter);
   page.Value(static_cast<double>(s.config_reloads_ok), {{"result", "ok"}});

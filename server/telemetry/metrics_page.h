@@ -1,6 +1,7 @@
 // The counters of all rooms as Prometheus text. docs/metrics.md lists the names.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -26,6 +27,12 @@ struct MetricsSnapshot {
   // Reloads of the configuration: taken, and refused because something in it is wrong.
   int64_t config_reloads_ok = 0;
   int64_t config_reloads_refused = 0;
+  // Calls refused at the door, by the budget that was used up and by priority: interactive, normal, bulk; and bytes of
+  // bodies that calls hold.
+  std::array<int64_t, 3> shed_in_flight{};
+  std::array<int64_t, 3> shed_body_bytes{};
+  std::array<int64_t, 3> shed_caller{};
+  int64_t held_body_bytes = 0;
   bool ready = false;
 };
 

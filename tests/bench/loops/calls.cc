@@ -11,7 +11,7 @@ namespace fetchd::server {
 namespace {
 
 std::optional<Refusal> Admit(Admission& admission, int64_t fetches, Admission::Permit& permit) {
-  if (admission.Admit(fetches, permit) == Admission::Verdict::kAdmitted) return std::nullopt;
+  if (admission.Admit({.fetches = fetches}, permit) == Admission::Verdict::kAdmitted) return std::nullopt;
   return Overloaded{"overloaded"};
 }
 

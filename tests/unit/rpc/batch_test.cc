@@ -325,19 +325,87 @@ TEST_F(BatchTest, CollectsBodiesOfAnySize) {
 TEST(AdmissionTest, RefusesBeyondTheLimitAndGivesBack) {
   Admission admission({.max_in_flight = 3});
   Admission::Permit one, two, three;
-  EXPECT_EQ(admission.Admit(2, one), Admission::Verdict::kAdmitted);
-  EXPECT_EQ(admission.Admit(2, two), Admission::Verdict::kOverloaded);
+  EXPECT_EQ(admission.Admit({.fetches = 2}, one), Admission::Verdict::kAdmitted);
+  EXPECT_EQ(admission.Admit({.fetches = 2}, two), Admission::Verdict::kTooMany);
   EXPECT_FALSE(two);
-  EXPECT_EQ(admission.Admit(1, two), Admission::Verdict::kAdmitted);
+  EXPECT_EQ(admission.Admit({.fetches = 1}, two), Admission::Verdict::kAdmitted);
   EXPECT_EQ(admission.in_flight(), 3);
   one = {};
   EXPECT_EQ(admission.in_flight(), 1);
   two = {};
-  EXPECT_EQ(admission.Admit(100, three), Admission::Verdict::kAdmitted) << "alone, anything is let in";
+  EXPECT_EQ(admission.Admit({.fetches = 100}, three), Admission::Verdict::kAdmitted) << "alone, anything is let in";
   three = {};
   admission.StartDraining();
-  EXPECT_EQ(admission.Admit(1, one), Admission::Verdict::kDraining);
+  EXPECT_EQ(admission.Admit({.fetches = 1}, one), Admission::Verdict::kDraining);
   EXPECT_EQ(admission.in_flight(), 0);
+  EXPECT_EQ(admission.refused(Admission::Verdict::kTooMany, Priority::kNormal), 1);
+  EXPECT_EQ(admission.refused(Admission::Verdict::kTooMany, Priority::kBulk), 0);
+}
+
+TEST(AdmissionTest, BulkIsShedFirstAndInteractiveLast) {
+  struct Row {
+    Priority priority;
+    int64_t admitted;
+  };
+  for (const Row& row : {Row{Priority::kBulk, 80}, {Priority::kNormal, 95}, {Priority::kInteractive, 100}}) {
+    Admission admission({.max_in_flight = 100, .max_body_bytes = 1000});
+    std::vector<Admission::Permit> permits(101);
+    int64_t admitted = 0;
+    for (Admission::Permit& permit : permits)
+      if (admission.Admit({.priority = row.priority}, permit) == Admission::Verdict::kAdmitted) ++admitted;
+    EXPECT_EQ(admitted, row.admitted);
+    Admission::Permit permit;
+    permits.clear();
+    const int64_t most = row.admitted * 10;
+    EXPECT_EQ(admission.Admit({.priority = row.priority, .body_bytes = most}, permit),
+              Admission::Verdict::kTooManyBytes);
+    EXPECT_EQ(admission.Admit({.priority = row.priority, .body_bytes = most - 1}, permit),
+              Admission::Verdict::kAdmitted);
+  }
+}
+
+TEST(AdmissionTest, ACallerHasItsOwnLimitAndNothingIsKeptOfOneWhoIsGone) {
+  Admission admission({.max_in_flight_per_caller = 2});
+  Admission::Permit a, b, c, other;
+  EXPECT_EQ(admission.Admit({.caller = "a"}, a), Admission::Verdict::kAdmitted);
+  EXPECT_EQ(admission.Admit({.caller = "a"}, b), Admission::Verdict::kAdmitted);
+  EXPECT_EQ(admission.Admit({.caller = "a"}, c), Admission::Verdict::kTooManyOfCaller);
+  EXPECT_EQ(admission.Admit({.caller = "b"}, other), Admission::Verdict::kAdmitted);
+  EXPECT_EQ(admission.in_flight(), 3) << "the refused one is not counted";
+  a = {};
+  EXPECT_EQ(admission.Admit({.caller = "a"}, c), Admission::Verdict::kAdmitted);
+  b = {};
+  c = {};
+  other = {};
+  EXPECT_EQ(admission.in_flight_of("a"), 0);
+  EXPECT_EQ(admission.in_flight(), 0);
+  EXPECT_EQ(admission.Admit({.fetches = 50, .caller = "a"}, a), Admission::Verdict::kAdmitted) << "alone, anything";
+}
+
+TEST(AdmissionTest, WhoIsRefusedIsToldWhenToComeAgain) {
+  Admission admission({.max_in_flight = 100}, 1);
+  Instant now{std::chrono::hours(1)};
+  std::vector<Admission::Permit> permits(100);
+  for (Admission::Permit& permit : permits)
+    EXPECT_EQ(admission.Admit({.priority = Priority::kInteractive}, permit), Admission::Verdict::kAdmitted);
+  const Admission::Request one{.priority = Priority::kInteractive};
+  admission.RetryAfter(one, now);
+  // 100 end in a second: one is let in after 10 ms, so the least counts; 99 more after a second.
+  permits.clear();
+  now += std::chrono::seconds(1);
+  permits.resize(100);
+  for (Admission::Permit& permit : permits) admission.Admit(one, permit);
+  for (int i = 0; i < 100; ++i) {
+    const Duration soon = admission.RetryAfter(one, now);
+    EXPECT_GE(soon, std::chrono::milliseconds(100));
+    EXPECT_LE(soon, std::chrono::milliseconds(200));
+    const Duration later = admission.RetryAfter({.fetches = 100, .priority = Priority::kInteractive}, now);
+    EXPECT_GE(later, std::chrono::seconds(1));
+    EXPECT_LE(later, std::chrono::seconds(2));
+    const Duration longest = admission.RetryAfter({.fetches = 100'000, .priority = Priority::kInteractive}, now);
+    EXPECT_GE(longest, std::chrono::milliseconds(2500));
+    EXPECT_LE(longest, std::chrono::seconds(5));
+  }
 }
 
 }  // namespace

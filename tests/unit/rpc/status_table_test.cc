@@ -45,6 +45,8 @@ const Row kRows[] = {
      "url: 10.0.0.1 is a private address", "URL_FORBIDDEN", false, false},
     {Overloaded{"fetchd is overloaded", std::chrono::milliseconds(1500)}, grpc::StatusCode::UNAVAILABLE,
      "fetchd is overloaded", "OVERLOADED", false, true},
+    {QuotaExceeded{"reports", "too many of reports", std::chrono::milliseconds(1500)},
+     grpc::StatusCode::RESOURCE_EXHAUSTED, "too many of reports", "QUOTA_EXCEEDED", false, true},
     {Draining{std::chrono::milliseconds(1500)}, grpc::StatusCode::UNAVAILABLE, "fetchd is shutting down", "DRAINING",
      false, true},
     {CallerCancelled{}, grpc::StatusCode::CANCELLED, "cancelled by the caller", "", false, false},
@@ -89,7 +91,7 @@ TEST(StatusTableTest, NamesFieldsInTheDetails) {
   EXPECT_EQ(bad->field_violations(1).field(), "method");
   EXPECT_EQ(bad->field_violations(1).description(), "must be a token");
   EXPECT_EQ(Find<google::rpc::ErrorInfo>(ToStatus(kRows[1].refusal))->metadata().at("field"), "url");
-  EXPECT_EQ(Find<google::rpc::ErrorInfo>(ToStatus(kRows[5].refusal))->metadata().at("fetch_id"), "00000000000000aa");
+  EXPECT_EQ(Find<google::rpc::ErrorInfo>(ToStatus(kRows[6].refusal))->metadata().at("fetch_id"), "00000000000000aa");
 }
 
 TEST(StatusTableTest, StaysWithinTheMetadataLimit) {
