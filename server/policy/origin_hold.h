@@ -16,8 +16,8 @@ namespace fetchd::server {
 // pacing ends when nobody waits any more, after kGrowths such steps at the latest. If the origin asks again during that
 // time, the rate is halved.
 //
-// A rate of less than kUnsurePace was rather what callers wanted than what the origin allows. Such a one is doubled each
-// second until it is that high, unless the origin asks again.
+// A rate of less than kUnsurePace was rather what callers wanted than what the origin allows. Such a one is doubled
+// each second until it is that high, unless the origin asks again.
 //
 // One for each origin; its owner's thread only.
 class OriginHold {
