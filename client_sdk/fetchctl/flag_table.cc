@@ -191,6 +191,8 @@ void AddRequestFlags(std::vector<Flag>& flags) {
           {0, "retry", "N", kFetching, "retries of a fetch that may be repeated, 0 to 9 (default: 2)",
            Count(9, [](Invocation& i,
                        uint64_t n) { i.request.mutable_retry()->set_max_attempts(static_cast<uint32_t>(n) + 1); })},
+          {0, "mint-idempotency-key", "", kFetching, "send a random idempotency-key, the same with all attempts",
+           Do([](Invocation& i, const std::string&) { i.request.mutable_retry()->set_mint_idempotency_key(true); })},
           {0, "idempotent", "", kFetching, "sending the request twice is safe, whatever its method",
            Do([](Invocation& i, const std::string&) { i.request.mutable_retry()->set_idempotent(true); })},
           {0, "profile", "NAME", kFetching | kCheck,

@@ -7,6 +7,10 @@
 
 namespace fetchd::server {
 
+// A random UUID (RFC 9562 section 5.4), as the value of an idempotency-key field: without the quotes that the draft of
+// that field asks for, as the origins that know it do without.
+std::string MintIdempotencyKey();
+
 // Hands out ids of 16 hexadecimal digits, counting from a random place: unique within a process, and among processes
 // for as long as one hands out far fewer than 2^32. Thread-safe.
 class FetchIds {

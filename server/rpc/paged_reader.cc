@@ -94,6 +94,8 @@ std::variant<PagedSpec, Refusal> RequestReader::ReadPaged(v1::FetchPagedRequest&
     if (request.has_page_number()) who = "is required by page_number";
     if (who != nullptr) violations.Add("", "items", who);
   }
+  if (request.request().retry().mint_idempotency_key())
+    violations.Add("request.", "retry.mint_idempotency_key", "is not for pages, each of which is another request");
   spec.request = ReadSpec(std::move(*request.mutable_request()), Shape::kWholeBody, facts, "request.", violations);
   if (!violations.any() && !request.resume_token().empty()) {
     auto state = tokens.Open(request.resume_token(), facts.caller, PagedRequestHash(spec), facts.wall_now);

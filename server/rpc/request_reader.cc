@@ -203,6 +203,10 @@ FetchSpec RequestReader::ReadSpec(v1::FetchRequest&& request, Shape shape, const
     }
   }
 
+  // Made once, so that every attempt has the same.
+  if (request.retry().mint_idempotency_key() && !spec.headers.Find("idempotency-key"))
+    spec.headers.Add("idempotency-key", MintIdempotencyKey());
+
   spec.caller = facts.caller;
   ReadPolicies(request, shape, prefix, violations, spec);
   spec.body_limit = ReadBodyLimit(request, shape, prefix, violations);

@@ -432,6 +432,27 @@ TEST_F(ConnectionPoolTest, OriginsThatWaitForRoomAreServedInTurn) {
   b2->Close();
 }
 
+TEST_F(ConnectionPoolTest, AConnectionToAnAddressThatIsLeftOutServesNobodyAgain) {
+  auto a = Begin();
+  ASSERT_TRUE(a->leased());
+  const IpAddress bad = a->result->lease.peer().address;
+  OriginBrain& brain = (**a->origin).brain;
+  a->GiveBack();
+  // A sibling does well while this one fails.
+  const Instant now = loop_.clock().Now();
+  for (int i = 0; i < 5; ++i) {
+    brain.OnResult(bad, false, now);
+    brain.OnResult(IpAddress::V4({203, 0, 113, 9}), true, now);
+  }
+  ASSERT_TRUE(brain.outliers.Ejected(bad, now));
+  EXPECT_EQ(metrics_.outliers_ejected.value(), 1);
+  auto b = Begin();
+  ASSERT_TRUE(b->leased());
+  EXPECT_FALSE(b->result->lease.reused());
+  EXPECT_EQ(dialled(), 2u);
+  b->Close();
+}
+
 TEST_F(ConnectionPoolTest, AfterCloseNothingIsKept) {
   auto a = Begin();
   connector_.Hold();

@@ -243,6 +243,29 @@ TEST_F(DialingConnectorTest, AFailedAttemptStartsTheNextAtOnce) {
   EXPECT_THAT(dialler_.dialled(), ElementsAre("2606::1", "8.8.0.1"));
 }
 
+TEST_F(DialingConnectorTest, AddressesThatAreNotWorthItAreLeftOut) {
+  SetAddresses({"2606::1", "8.8.0.1"});
+  dialler_.Lead("8.8.0.1", port());
+  ConnectTarget target = Target();
+  std::vector<IpAddress> asked;
+  target.leave_out = [&asked](std::vector<IpAddress>& addresses) {
+    asked = addresses;
+    addresses.erase(addresses.begin());
+  };
+  EXPECT_TRUE(loop_.Run(connector().Connect(std::move(target), loop_.scope())).ok());
+  EXPECT_EQ(asked.size(), 2u);
+  EXPECT_THAT(dialler_.dialled(), ElementsAre("8.8.0.1"));
+}
+
+TEST_F(DialingConnectorTest, TellsWhichAddressesFailedAlsoWhenAnotherWasReached) {
+  SetAddresses({"2606::1", "8.8.0.1"});
+  dialler_.Fail("2606::1", asio::error::connection_refused);
+  dialler_.Lead("8.8.0.1", port());
+  const ConnectResult result = Connect();
+  EXPECT_TRUE(result.ok());
+  EXPECT_THAT(result.failed, ElementsAre(*IpAddress::Parse("2606::1")));
+}
+
 TEST_F(DialingConnectorTest, AllRefusedIsRefused) {
   SetAddresses({"2606::1", "8.8.0.1"});
   dialler_.Fail("2606::1", asio::error::connection_refused);

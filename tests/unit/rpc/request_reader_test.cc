@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "fetch/resume_token.h"
+#include "policy/classify.h"
 #include "support/fake_clock.h"
 
 namespace fetchd::server {
@@ -265,6 +266,20 @@ TEST_F(RequestReaderTest, AWholeRequestIsJustAUrl) {
   EXPECT_EQ(spec.body_limit.max_bytes, 3'584U * 1024);
   EXPECT_FALSE(spec.body_limit.truncate);
   EXPECT_EQ(spec.deadline, clock_.Now() + seconds(30));
+}
+
+TEST_F(RequestReaderTest, MintsAKeyUnlessThereIsOne) {
+  const FetchSpec spec = Good("url: 'http://h/' method: 'POST' retry { mint_idempotency_key: true }");
+  const std::string key(spec.headers.Find("idempotency-key").value_or(""));
+  EXPECT_THAT(key, testing::MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
+  EXPECT_TRUE(IsIdempotent(spec.method, spec.headers, false));
+  EXPECT_NE(*Good("url: 'http://h/' retry { mint_idempotency_key: true }").headers.Find("idempotency-key"), key);
+
+  const FetchSpec own =
+      Good("url: 'http://h/' headers { name: 'Idempotency-Key' value: 'mine' } retry { mint_idempotency_key: true }");
+  EXPECT_EQ(own.headers.size(), 1U);
+  EXPECT_EQ(own.headers.Find("idempotency-key"), "mine");
+  EXPECT_FALSE(Good(kUrl).headers.Find("idempotency-key").has_value());
 }
 
 TEST_F(RequestReaderTest, TakesEveryFieldOfAFetch) {
