@@ -446,6 +446,44 @@ TEST_F(LayersTest, CallersHaveTheirOwnLimits) {
   ExpectEven();
 }
 
+TEST_F(LayersTest, EachCallerHasItsOwnRate) {
+  OriginPolicy policy;
+  policy.caller_rate_limit = {.per_second = 2, .burst = 1};
+  Make(policy);
+  spec_.caller = "a";
+  auto a = Begin(3);
+  spec_.caller = "b";
+  auto b = Begin();
+  EXPECT_TRUE(b->done());
+  EXPECT_EQ(server_->came.size(), 2u);
+  EXPECT_THAT(a[1]->decisions(), testing::ElementsAre("caller_rate_limit wait"));
+  loop_.Advance(milliseconds(500));
+  EXPECT_EQ(server_->came.size(), 3u);
+  loop_.Advance(milliseconds(500));
+  EXPECT_EQ(server_->came.size(), 4u);
+  for (const auto& fetch : a) EXPECT_TRUE(fetch->done());
+  ExpectEven();
+}
+
+TEST_F(LayersTest, AnAddressThatIsLeftOutIsInTheTrace) {
+  OriginPolicy policy;
+  policy.breaker.enabled = false;
+  policy.outlier.consecutive_failures = 3;
+  Make(policy);
+  spec_.retry.max_attempts = 1;
+  for (int i = 0; i < 3; ++i) {
+    server_->answers = {{.status = 0}};
+    brain().OnResult(IpAddress::V4({192, 0, 2, 2}), true, clock_.Now());
+    auto fetch = Begin();
+    EXPECT_EQ(fetch->failure(), FailureCode::kConnectionTerminated);
+    if (i == 2) break;
+    EXPECT_THAT(fetch->decisions(), testing::Not(testing::Contains("outlier left_out")));
+  }
+  auto fetch = Begin();
+  EXPECT_THAT(fetch->decisions(), testing::Contains("outlier left_out"));
+  EXPECT_EQ(fetch->trace.decisions.back().detail, "192.0.2.1");
+}
+
 // A fetch that meets all there is to wait for: the gate, an attempt that is slow and hedged, a backoff, a hold. It is
 // cancelled after each of its steps in turn.
 TEST_F(LayersTest, CancelledAtEveryAwaitItLeavesNothingBehind) {

@@ -1,12 +1,27 @@
 #include "engine/layers/breaker_layer.h"
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine/origin_state.h"
 #include "engine/refusal.h"
 
 namespace fetchd::server {
+namespace {
+
+// Addresses that the attempt could not be sent to, as they do much worse than the origin's others.
+void NoteLeftOut(FetchContext& context, const std::vector<IpAddress>& ejected) {
+  if (ejected.empty()) return;
+  Note(context, context.now, "outlier", "left_out", [&] {
+    std::string text;
+    for (const IpAddress& address : ejected) absl::StrAppend(&text, text.empty() ? "" : ", ", address.ToString());
+    return text;
+  });
+}
+
+}  // namespace
+
 Task<AttemptOutcome> BreakerLayer::Call(FetchContext& context) {
   CircuitBreaker& breaker = context.origin.brain.breaker;
   const CircuitBreaker::Decision decision = breaker.Acquire(context.now);
@@ -24,6 +39,7 @@ Task<AttemptOutcome> BreakerLayer::Watch(FetchContext& context, CircuitBreaker::
   if (permit.trial) Note(context, context.now, "breaker", "trial", [] { return std::string(); });
   AttemptOutcome outcome = co_await next_->Call(context);
   OriginBrain& brain = context.origin.brain;
+  if (context.trace != nullptr) NoteLeftOut(context, brain.outliers.ejected(context.now));
   CircuitBreaker& breaker = brain.breaker;
   if (brain.OnAttempt(permit, outcome.failure ? &*outcome.failure : nullptr, context.record, context.peer,
                       context.now)) {
