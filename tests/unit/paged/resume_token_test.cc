@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <fstream>
@@ -107,7 +108,8 @@ class KeyFile : public ::testing::Test {
     std::ofstream(path_, std::ios::binary) << content;
     return LoadResumeTokenKey(path_);
   }
-  const std::string path_ = ::testing::TempDir() + "resume_token_key";
+  // Tests run side by side.
+  const std::string path_ = ::testing::TempDir() + "resume_token_key_" + std::to_string(getpid());
 };
 
 TEST_F(KeyFile, IsReadWithoutTrailingLineEnds) {
