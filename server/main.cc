@@ -8,6 +8,7 @@
 #include <cstring>
 #include <iostream>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -191,7 +192,7 @@ int Serve(const RoomOptions& options, const ServerConfig& config) {
   pages.metrics_content_type = std::string(kMetricsContentType);
   pages.ready = [&ready] { return ready.load(); };
   // The door is made later and ends before the page does.
-  absl::Mutex door_mutex;
+  std::mutex door_mutex;
   const Admission* door = nullptr;
   const auto shed = [&door](Admission::Verdict verdict) {
     std::array<int64_t, Admission::kPriorities> refused{};
@@ -201,7 +202,7 @@ int Serve(const RoomOptions& options, const ServerConfig& config) {
     return refused;
   };
   pages.metrics = [&] {
-    const absl::MutexLock lock(&door_mutex);
+    const std::lock_guard lock(door_mutex);
     return RenderMetrics({.threads = MetricsOf(**engine),
                           .process = ProcessStats::Read(),
                           .started_at = started_at,
@@ -233,7 +234,7 @@ int Serve(const RoomOptions& options, const ServerConfig& config) {
     return Complain(kExitCannotListen, absl::StrCat(rpc.status().message(), kChooseListen));
   }
   const auto show_door = [&](const Admission* now) {
-    const absl::MutexLock lock(&door_mutex);
+    const std::lock_guard lock(door_mutex);
     door = now;
   };
   show_door(&(*rpc)->admission());
