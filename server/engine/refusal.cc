@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "policy/classify.h"
+
 namespace fetchd::server {
 
 AttemptOutcome Refuse(FetchContext& context, FailureCode code, Phase phase, Instant retry_at, std::string detail) {
@@ -19,15 +21,8 @@ Failure CircuitOpened() {
 }
 
 bool IsRefusal(const Failure& failure) {
-  switch (failure.code) {
-    case FailureCode::kCircuitOpen:
-    case FailureCode::kRateLimited:
-    case FailureCode::kConnectionLimitReached:
-    case FailureCode::kQueueTimeout:
-      return true;
-    default:
-      return failure.phase == Phase::kQueue || failure.phase == Phase::kPolicy || failure.phase == Phase::kBackoff;
-  }
+  return IsOwnRefusal(failure.code) || failure.phase == Phase::kQueue || failure.phase == Phase::kPolicy ||
+         failure.phase == Phase::kBackoff;
 }
 
 }  // namespace fetchd::server
