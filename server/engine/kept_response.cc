@@ -45,6 +45,8 @@ Task<bool> KeptResponse::Replay(CancelScope& scope) {
     caller_.OnHead(std::move(head_));
   }
   while (!Flush()) {
+    // What the caller's sink refuses it says itself at the end.
+    if (caller_.refusal() != nullptr) co_return true;
     bool writable = co_await caller_.Writable().Wait(scope);
     if (!writable) co_return false;
   }

@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include "model/failure.h"
 #include "model/response_head.h"
 #include "net/event.h"
 
@@ -26,6 +27,9 @@ class ResponseSink {
   virtual void Commit(size_t n) = 0;
   // Set whenever credit comes back after Prepare gave none.
   virtual Event& Writable() = 0;
+  // Why the sink wants no more of this response; null while it does. Asked after OnHead and each Commit, and before a
+  // wait for credit; the exchange then ends with this failure, and its connection is closed. Valid as long as the sink.
+  virtual const Failure* refusal() const { return nullptr; }
 };
 
 // A request body that arrives piece by piece.

@@ -160,6 +160,7 @@ class Exchange final : private RequestWriter::Observer {
     std::optional<uint64_t> length = head.content_length;
     sink_ = &request_.judge.OnHead(head);
     sink_->OnHead(std::move(head));
+    if (Refused()) return false;
     budget_ = request_.spec.body_limit.max_bytes;
     rate_.Start();
     switch (codec_.framing()) {
@@ -183,6 +184,7 @@ class Exchange final : private RequestWriter::Observer {
     std::string_view ready = buffer_.bytes().substr(0, left);
     const size_t copied = CopyNow(ready);
     buffer_.Consume(copied);
+    if (Refused()) return false;
     if (copied < left) return ReceiveRest(left - copied, cut);
     return OnKnown(cut);
   }
@@ -293,6 +295,7 @@ class Exchange final : private RequestWriter::Observer {
   // Copies all of a piece to the sink, waiting for credit if need be.
   Task<bool> Copy(std::string_view piece) {
     CopyNow(piece);
+    if (Refused()) return false;
     if (piece.empty()) return true;
     return CopySlowly(piece);
   }
@@ -302,6 +305,7 @@ class Exchange final : private RequestWriter::Observer {
       bool writable = co_await AwaitCredit();
       if (!writable) co_return false;
       CopyNow(piece);
+      if (Refused()) co_return false;
     }
     co_return true;
   }
@@ -333,6 +337,7 @@ class Exchange final : private RequestWriter::Observer {
     }
     sink_->Commit(r.n);
     result_.response_bytes += r.n;
+    if (Refused()) co_return 0;
     if (rate_.enabled() && !rate_.OnRead(scope_.Now(), r.n)) {
       FailRate();
       co_return 0;
@@ -379,6 +384,13 @@ class Exchange final : private RequestWriter::Observer {
     return Fail(FailureCode::kHttpResponseBodySize, Phase::kReceive,
                 absl::StrCat("the body is larger than ", request_.spec.body_limit.max_bytes,
                              " bytes; FetchStream takes bodies of any size"));
+  }
+  // The sink wants no more; `failure` is set then.
+  bool Refused() {
+    const Failure* refusal = sink_->refusal();
+    if (refusal == nullptr) return false;
+    result_.failure = *refusal;
+    return true;
   }
   bool FailRate() {
     return Fail(FailureCode::kMinRateTimeout, Phase::kReceive,

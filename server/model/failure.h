@@ -10,7 +10,7 @@
 
 namespace fetchd::server {
 
-// Numbers and names are those of fetchd.v1.ErrorCode (a test compares them).
+// Numbers and names are those of fetchd.v1.ErrorCode (a test compares them). There are gaps.
 enum class FailureCode : uint8_t {
   kRequestInvalid = 1,
   kHttpRequestDenied = 2,
@@ -51,7 +51,8 @@ enum class FailureCode : uint8_t {
   // Not in the proto: a bug of ours; reported as gRPC INTERNAL.
   kInternal = 201,
 };
-inline constexpr int kLastReportedFailureCode = 34;
+// No reported one has a greater number.
+inline constexpr int kLastReportedFailureCode = 99;
 
 // Numbers are those of fetchd.v1.Phase.
 enum class Phase : uint8_t {

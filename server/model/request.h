@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -68,6 +69,22 @@ struct BodyLimit {
   bool truncate = false;
 };
 
+// Which version of HTTP a fetch may use.
+enum class HttpVersion : uint8_t {
+  kAuto,   // what the origin and we do best: HTTP/2 by ALPN, else HTTP/1.1
+  kHttp1,  // HTTP/1.1 only
+  kHttp2   // HTTP/2 only; with an http URL by prior knowledge
+};
+
+struct Proxy;
+
+// How the connection comes to be. Two fetches may share a connection only if this is equal.
+struct Route {
+  HttpVersion version = HttpVersion::kAuto;
+  // The proxy to go through; null: none. Shared by all fetches through it, so compared by address.
+  std::shared_ptr<const Proxy> proxy;
+};
+
 // A validated request. Values only; moves between threads.
 struct FetchSpec {
   // Names the fetch in the log.
@@ -87,6 +104,7 @@ struct FetchSpec {
   // Of the caller: one of weight 3 goes three times as often as one of weight 1, where callers wait. 1 or more.
   uint32_t weight = 1;
   BodyLimit body_limit;
+  Route route;
   // What the caller is told of how it went: Outcome::trace is set unless kNone.
   Explain explain = Explain::kNone;
   // When the fetch must have ended: the earlier of the total timeout and the RPC deadline less its margin.
