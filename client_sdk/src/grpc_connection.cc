@@ -183,7 +183,7 @@ class GrpcConnection : public Connection {
 
   std::unique_ptr<StreamCall> FetchStream(const v1::FetchStreamStart& start, const CallOptions& options) override {
     // A streamed body is never sent twice.
-    const bool repeatable = !start.streams_body() && IsIdempotent(start.request());
+    const bool repeatable = !start.streams_body() && !start.streams_multipart() && IsIdempotent(start.request());
     auto call = std::make_unique<GrpcStreamCall>(MakeCall(options), StubFor(repeatable));
     v1::FetchStreamRequest message;
     *message.mutable_start() = start;

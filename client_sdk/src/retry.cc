@@ -21,7 +21,10 @@ std::string JsonDuration(absl::Duration duration) {
 bool IsIdempotent(const v1::FetchRequest& request) {
   constexpr std::array<std::string_view, 8> kIdempotent = {"GET",     "HEAD",  "PUT",   "DELETE",
                                                            "OPTIONS", "TRACE", "QUERY", "PROPFIND"};
-  if (request.retry().idempotent() || request.method().empty()) return true;
+  if (request.retry().idempotent()) return true;
+  // Without a method a request is a GET, or a POST if it has a body that says what it is.
+  const bool is_post = !request.form().empty() || request.has_json() || request.has_multipart();
+  if (request.method().empty() && !is_post) return true;
   if (std::find(kIdempotent.begin(), kIdempotent.end(), request.method()) != kIdempotent.end()) return true;
   return std::any_of(request.headers().begin(), request.headers().end(),
                      [](const v1::Header& header) { return absl::EqualsIgnoreCase(header.name(), "idempotency-key"); });

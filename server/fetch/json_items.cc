@@ -9,6 +9,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "base/text.h"
 
 namespace fetchd::server {
 namespace {
@@ -183,9 +184,15 @@ std::optional<std::string> Unescape(std::string_view text) {
 // where values stood; its On-Demand reader does not check what it skips.
 class PageReader {
  public:
-  PageReader(std::string_view text, const uint32_t* tokens, size_t count, std::optional<Pointer> items,
-             std::optional<Pointer> value)
-      : text_(text), tokens_(tokens), count_(count), items_(std::move(items)), value_(std::move(value)) {}
+  // `text` is called `subject` in messages.
+  PageReader(std::string_view subject, std::string_view text, const uint32_t* tokens, size_t count,
+             std::optional<Pointer> items, std::optional<Pointer> value)
+      : subject_(subject),
+        text_(text),
+        tokens_(tokens),
+        count_(count),
+        items_(std::move(items)),
+        value_(std::move(value)) {}
 
   absl::StatusOr<PageItems> Read() {
     absl::Status status = Value(0, {items_.has_value(), value_.has_value()});
@@ -204,7 +211,7 @@ class PageReader {
 
   absl::Status Error(const std::string& what) const {
     const size_t at = at_ < count_ ? tokens_[at_] : text_.size();
-    return absl::InvalidArgumentError(absl::StrCat("the page is not JSON: ", what, " at byte ", at));
+    return absl::InvalidArgumentError(Concat(subject_, " is not JSON: ", what, " at byte ", at));
   }
 
   // The byte at which the current token begins, 0 after the last.
@@ -316,6 +323,7 @@ class PageReader {
     return absl::InvalidArgumentError("what the page has at the items pointer is not an array");
   }
 
+  const std::string_view subject_;
   const std::string_view text_;
   const uint32_t* const tokens_;
   const size_t count_;
@@ -324,6 +332,33 @@ class PageReader {
   size_t at_ = 0;
   PageItems page_;
 };
+
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
+absl::StatusOr<PageItems> Parse(std::string_view subject, std::string_view text, std::optional<std::string_view> items,
+                                std::optional<std::string_view> value) {
+  if (std::all_of(text.begin(), text.end(), IsBlank)) {
+    return absl::InvalidArgumentError(Concat(subject, " is empty"));
+  }
+
+  std::unique_ptr<simdjson::internal::dom_parser_implementation> parser;
+  simdjson::error_code error =
+      simdjson::get_active_implementation()->create_dom_parser_implementation(text.size(), /*max_depth=*/1, parser);
+  if (error == simdjson::SUCCESS) {
+    error = parser->stage1(reinterpret_cast<const uint8_t*>(text.data()), text.size(), simdjson::stage1_mode::regular);
+  }
+  if (error != simdjson::SUCCESS) {
+    return absl::InvalidArgumentError(Concat(subject, " is not JSON: ", simdjson::error_message(error)));
+  }
+
+  auto parse = [](std::optional<std::string_view> pointer) -> std::optional<Pointer> {
+    if (!pointer) return std::nullopt;
+    return ParsePointer(*pointer);
+  };
+  return PageReader(subject, text, parser->structural_indexes.get(), parser->n_structural_indexes, parse(items),
+                    parse(value))
+      .Read();
+}
 
 }  // namespace
 
@@ -346,32 +381,19 @@ absl::Status ValidateJsonPointer(std::string_view pointer) {
 
 absl::StatusOr<PageItems> ParsePage(std::string_view body, std::optional<std::string_view> items,
                                     std::optional<std::string_view> value) {
-  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-  const size_t skipped = body.substr(0, kByteOrderMark.size()) == kByteOrderMark ? kByteOrderMark.size() : 0;
-  const std::string_view text = body.substr(skipped);
-  if (std::all_of(text.begin(), text.end(), IsBlank)) return absl::InvalidArgumentError("the page is empty");
-
-  std::unique_ptr<simdjson::internal::dom_parser_implementation> parser;
-  simdjson::error_code error =
-      simdjson::get_active_implementation()->create_dom_parser_implementation(text.size(), /*max_depth=*/1, parser);
-  if (error == simdjson::SUCCESS) {
-    error = parser->stage1(reinterpret_cast<const uint8_t*>(text.data()), text.size(), simdjson::stage1_mode::regular);
-  }
-  if (error != simdjson::SUCCESS) {
-    return absl::InvalidArgumentError(absl::StrCat("the page is not JSON: ", simdjson::error_message(error)));
-  }
-
-  auto parse = [](std::optional<std::string_view> pointer) -> std::optional<Pointer> {
-    if (!pointer) return std::nullopt;
-    return ParsePointer(*pointer);
-  };
-  absl::StatusOr<PageItems> page =
-      PageReader(text, parser->structural_indexes.get(), parser->n_structural_indexes, parse(items), parse(value))
-          .Read();
+  const size_t skipped = body.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
+  absl::StatusOr<PageItems> page = Parse("the page", body.substr(skipped), items, value);
   if (page.ok()) {
     for (JsonSlice& item : page->items) item.at += static_cast<uint32_t>(skipped);
   }
   return page;
+}
+
+absl::Status CheckJson(std::string_view text, std::string_view subject) {
+  if (text.starts_with(kByteOrderMark)) {
+    return absl::InvalidArgumentError(Concat(subject, " is not JSON: it begins with a byte order mark"));
+  }
+  return Parse(subject, text, std::nullopt, std::nullopt).status();
 }
 
 }  // namespace fetchd::server

@@ -41,4 +41,8 @@ absl::Status ValidateJsonPointer(std::string_view pointer);
 absl::StatusOr<PageItems> ParsePage(std::string_view body, std::optional<std::string_view> items,
                                     std::optional<std::string_view> value);
 
+// Whether `text` is well-formed JSON, by the same rules but that it begins with no byte order mark (RFC 8259 section
+// 8.1 forbids to add one). InvalidArgument with a message that calls it `subject` and says where it is not.
+absl::Status CheckJson(std::string_view text, std::string_view subject);
+
 }  // namespace fetchd::server

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "http/multipart_body.h"
 #include "rpc/field_rules.h"
 #include "rpc/violations.h"
 
@@ -182,6 +183,8 @@ FetchSpec RequestReader::ReadSpec(v1::FetchRequest&& request, Shape shape, const
     } else {
       spec.method = std::move(*request.mutable_method());
     }
+  } else if (!request.form().empty() || request.has_json() || request.has_multipart()) {
+    spec.method = "POST";
   }
 
   size_t bytes = 0;
@@ -212,7 +215,7 @@ FetchSpec RequestReader::ReadSpec(v1::FetchRequest&& request, Shape shape, const
   spec.body_limit = ReadBodyLimit(request, shape, prefix, violations);
   if (!v1::Explain_IsValid(request.explain())) violations.Add(prefix, "explain", "is not a known value");
   if (request.explain() != v1::EXPLAIN_UNSPECIFIED) spec.explain = static_cast<Explain>(request.explain());
-  spec.body = std::move(*request.mutable_body());
+  ReadBody(request, prefix, violations, spec);
   spec.id = ids_.Next();
   spec.deadline = std::min(After(facts.now, spec.timeouts.total), facts.answer_by);
   return spec;
@@ -274,13 +277,30 @@ std::variant<StreamSpec, Refusal> RequestReader::ReadStreamStart(v1::FetchStream
   constexpr std::string_view kPrefix = "start.";
   Violations violations;
   StreamSpec spec;
-  spec.streams_body = start.streams_body();
+  spec.streams_body = start.streams_body() || start.streams_multipart();
   if (start.has_body_length()) spec.body_length = start.body_length();
-  if (spec.streams_body && !start.request().body().empty())
-    violations.Add(kPrefix, "request.body", "must be empty when streams_body is set");
+  v1::FetchRequest& request = *start.mutable_request();
+  const auto refuse_own_body = [&](bool set, std::string_view field) {
+    if (set) violations.Add(kPrefix, Concat("request.", field), "must be empty when the body is streamed");
+  };
+  if (spec.streams_body) {
+    refuse_own_body(!request.body().empty(), "body");
+    refuse_own_body(!request.form().empty(), "form");
+    refuse_own_body(request.has_json(), "json");
+    refuse_own_body(request.has_multipart(), "multipart");
+  }
+  if (start.streams_multipart() && start.streams_body())
+    violations.Add(kPrefix, "streams_multipart", "must not be set beside streams_body");
+  if (start.streams_multipart() && spec.body_length)
+    violations.Add(kPrefix, "body_length", "must not be set with streams_multipart");
   if (!spec.streams_body && spec.body_length) violations.Add(kPrefix, "body_length", "needs streams_body");
-  spec.fetch =
-      ReadSpec(std::move(*start.mutable_request()), Shape::kStreamed, facts, Concat(kPrefix, "request."), violations);
+  if (start.streams_multipart() && request.method().empty()) request.set_method("POST");
+  const std::string prefix = Concat(kPrefix, "request.");
+  spec.fetch = ReadSpec(std::move(request), Shape::kStreamed, facts, prefix, violations);
+  if (start.streams_multipart()) {
+    spec.boundary = RandomBoundary();
+    AddMultipartType(spec.boundary, prefix, violations, spec.fetch);
+  }
   if (violations.any()) return std::move(violations).Take();
   return spec;
 }

@@ -53,8 +53,11 @@ Instant AnswerBy(Instant now, Instant rpc_deadline);
 // A validated FetchStreamStart.
 struct StreamSpec {
   FetchSpec fetch;
+  // As `chunk`s, or as `part`s.
   bool streams_body = false;
   std::optional<uint64_t> body_length;
+  // Of the parts; empty: the body has none.
+  std::string boundary;
 };
 
 // Validates and converts. Reads collect all violations of a request, each with its path. Requests are taken apart
@@ -73,6 +76,10 @@ class RequestReader {
   std::variant<PagedSpec, Refusal> ReadPaged(v1::FetchPagedRequest&& request, const ResumeTokens& tokens,
                                              const RpcFacts& facts) const;
 
+  // The beginning of a part of a streamed multipart body, as it is sent.
+  static std::variant<std::string, Refusal> ReadPart(const v1::MultipartPart& part, std::string_view boundary,
+                                                     bool first);
+
   const ReaderOptions& options() const { return options_; }
 
  private:
@@ -90,6 +97,13 @@ class RequestReader {
                     FetchSpec& spec) const;
   BodyLimit ReadBodyLimit(const v1::FetchRequest& request, Shape shape, std::string_view prefix,
                           Violations& violations) const;
+  // Sets the body, and its content-type unless the caller has. All of it is in body_reader.cc.
+  static void ReadBody(v1::FetchRequest& request, std::string_view prefix, Violations& violations, FetchSpec& spec);
+  static void ReadMultipart(const v1::MultipartBody& body, std::string_view prefix, Violations& violations,
+                            FetchSpec& spec);
+  static void AddMultipartType(std::string_view boundary, std::string_view prefix, Violations& violations,
+                               FetchSpec& spec);
+  static void CheckPart(const v1::MultipartPart& part, std::string_view prefix, Violations& violations);
   PagingRules ReadPagingRules(const v1::FetchPagedRequest& request, Violations& violations) const;
 
   const ReaderOptions options_;

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "http/multipart_body.h"
 #include "rpc/raw_message.h"
 #include "rpc/response_writer.h"
 
@@ -46,6 +47,7 @@ void StreamCall::OnRead(bool ok) {
   if (!ok) {
     read_all_ = true;
     if (bridge_ == nullptr) return Refuse(InvalidRequest{{{"start", "is required as the first message"}}});
+    if (!boundary_.empty() && !any_part_) return Refuse(InvalidRequest{{{"part", "is required at least once"}}});
     if (streams_body_) SettleHalfClose();
     return;
   }
@@ -58,10 +60,14 @@ void StreamCall::OnRead(bool ok) {
     case v1::FetchStreamRequest::kChunk:
       if (bridge_ == nullptr) return Refuse(InvalidRequest{{{"start", "is required as the first message"}}});
       if (!streams_body_) return Refuse(InvalidRequest{{{"chunk", "needs start.streams_body"}}});
+      if (!boundary_.empty() && !any_part_)
+        return Refuse(InvalidRequest{{{"chunk", "needs a part before it, with start.streams_multipart"}}});
       bridge_->Push(std::move(*message.mutable_chunk()));
       return ReadOn();
+    case v1::FetchStreamRequest::kPart:
+      return BeginPart(message.part());
     case v1::FetchStreamRequest::MESSAGE_NOT_SET:
-      return Refuse(InvalidRequest{{{"message", "needs one of start and chunk"}}});
+      return Refuse(InvalidRequest{{{"message", "needs one of start, chunk and part"}}});
   }
 }
 
@@ -74,6 +80,7 @@ void StreamCall::Begin(v1::FetchStreamStart&& start) {
   if (auto refusal = Admit(1, std::get<RpcFacts>(facts), priority)) return Refuse(*std::move(refusal));
   auto& spec = std::get<StreamSpec>(read);
   streams_body_ = spec.streams_body;
+  boundary_ = std::move(spec.boundary);
   std::optional<StreamBridge::Upload> upload;
   if (streams_body_) upload = StreamBridge::Upload{spec.body_length};
   bridge_ = std::make_shared<StreamBridge>(desk_.home, *this, upload, desk_.buffered_bytes, desk_.clock);
@@ -83,6 +90,25 @@ void StreamCall::Begin(v1::FetchStreamStart&& start) {
   // Without a streamed body too: a chunk is refused then.
   ReadOn();
   desk_.starter.Start(bridge_);
+}
+
+void StreamCall::BeginPart(const v1::MultipartPart& part) {
+  if (bridge_ == nullptr) return Refuse(InvalidRequest{{{"start", "is required as the first message"}}});
+  if (boundary_.empty()) return Refuse(InvalidRequest{{{"part", "needs start.streams_multipart"}}});
+  auto read = RequestReader::ReadPart(part, boundary_, !any_part_);
+  if (auto* refusal = std::get_if<Refusal>(&read)) return Refuse(std::move(*refusal));
+  any_part_ = true;
+  bridge_->Push(std::get<std::string>(std::move(read)));
+  ReadOn();
+}
+
+void StreamCall::EndUpload() {
+  if (!boundary_.empty()) {
+    std::string end;
+    AppendMultipartEnd(boundary_, end);
+    bridge_->Push(std::move(end));
+  }
+  bridge_->EndUpload();
 }
 
 void StreamCall::ReadOn() {
@@ -105,7 +131,7 @@ void StreamCall::SettleHalfClose() {
 }
 
 void StreamCall::OnHalfCloseSettled(bool) {
-  if (!cancelled_) bridge_->EndUpload();
+  if (!cancelled_) EndUpload();
 }
 
 void StreamCall::OnMetadataWritten(bool ok) {
@@ -113,7 +139,7 @@ void StreamCall::OnMetadataWritten(bool ok) {
   if (refused_) {
     Finish();
   } else if (ok && !cancelled_) {
-    bridge_->EndUpload();
+    EndUpload();
   } else {
     // Gone: the call's end is on its way.
     bridge_->FailUpload();

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "rpc/rpc_call.h"
@@ -33,8 +34,11 @@ class StreamCall final : public RpcCall, public StreamListener {
   void OnBridge() override;
 
   void Begin(v1::FetchStreamStart&& start);
+  void BeginPart(const v1::MultipartPart& part);
   // Finds out whether the caller has said all, or is gone.
   void SettleHalfClose();
+  // The request body is complete.
+  void EndUpload();
   // Asks for the caller's next message if it may be read.
   void ReadOn();
   // Writes what has arrived, if no write is in flight.
@@ -60,6 +64,9 @@ class StreamCall final : public RpcCall, public StreamListener {
   // From the first message on.
   std::shared_ptr<StreamBridge> bridge_;
   bool streams_body_ = false;
+  // Of a body that is streamed in parts; else empty.
+  std::string boundary_;
+  bool any_part_ = false;
   // Until the fetch's outcome was taken.
   bool running_ = false;
   bool reading_ = false;

@@ -133,3 +133,24 @@ def test_the_readme_example_prints_a_response(node_client: pathlib.Path, fetchd:
     command = ["node", "-e", example("js", fetchd.target, nginx.url("/1k"))]
     done = subprocess.run(command, cwd=PROTO.parent, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "200 1024 bytes\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"form": [{"name": "a b", "value": "\u00e9"}]},
+        {"json": '{"n": 1.0}'},
+        {"multipart": {"parts": [{"name": "f", "filename": "f.txt", "data": "eA=="}]}},
+    ],
+)
+def test_kinds_of_bodies(node: Node, origin: ScriptedOrigin, body: Any) -> None:
+    url = origin.route("/x", lambda connection: connection.reply(b"ok"))
+    assert node("fetch", request={"url": url, **body})["response"]["status"] == 200
+    request = origin.requests[-1]
+    assert request.method == "POST"
+    if "form" in body:
+        assert request.body == b"a+b=%C3%A9"
+    elif "json" in body:
+        assert request.body == b'{"n": 1.0}'
+    else:
+        assert b'name="f"; filename="f.txt"' in request.body and b"\r\n\r\nx\r\n--" in request.body

@@ -24,7 +24,8 @@ struct RetryOptions {
 };
 
 // Whether sending `request` twice is safe, by the rule of v1.RetryPolicy: by its method (GET, HEAD, PUT, DELETE,
-// OPTIONS, TRACE, QUERY, PROPFIND), by an `idempotency-key` header, or by the caller's word `retry.idempotent`.
+// OPTIONS, TRACE, QUERY, PROPFIND; an unset one is POST with a form, JSON or multipart body, else GET), by an
+// `idempotency-key` header, or by the caller's word `retry.idempotent`.
 bool IsIdempotent(const v1::FetchRequest& request);
 
 // The gRPC service config (JSON) that carries `options` out.

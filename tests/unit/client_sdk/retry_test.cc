@@ -41,6 +41,20 @@ TEST(IsIdempotent, GoesByMethodHeaderOrWord) {
   }
 }
 
+TEST(IsIdempotent, ABodyThatSaysWhatItIsIsPosted) {
+  v1::FetchRequest form, json, multipart, bytes;
+  form.add_form()->set_name("a");
+  json.set_json("1");
+  multipart.mutable_multipart();
+  bytes.set_body("x");
+  for (v1::FetchRequest* request : {&form, &json, &multipart}) {
+    EXPECT_FALSE(IsIdempotent(*request)) << request->ShortDebugString();
+    request->set_method("PUT");
+    EXPECT_TRUE(IsIdempotent(*request)) << request->ShortDebugString();
+  }
+  EXPECT_TRUE(IsIdempotent(bytes));
+}
+
 TEST(RetryServiceConfig, RetriesOnlyUnavailable) {
   const std::string config = RetryServiceConfig(
       {.max_attempts = 3, .initial_backoff = absl::Milliseconds(1500), .max_backoff = absl::Seconds(4)});
