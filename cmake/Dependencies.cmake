@@ -13,6 +13,7 @@ if(FETCHD_BUILD_SERVER)
   find_package(Boost 1.81 REQUIRED COMPONENTS url)
   find_package(yaml-cpp REQUIRED)
   pkg_check_modules(CARES REQUIRED IMPORTED_TARGET libcares)
+  pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2>=1.52)
   pkg_check_modules(SIMDJSON REQUIRED IMPORTED_TARGET simdjson)
   pkg_check_modules(PROMETHEUS REQUIRED IMPORTED_TARGET prometheus-cpp-core)
   # The allocator of the whole process, libraries included: a fetch makes some dozens of small allocations. Sanitizers

@@ -29,6 +29,7 @@
 #include "config/room_options.h"
 #include "config/yaml_reader.h"
 #include "engine/engine.h"
+#include "http/h2_session.h"
 #include "fetch/admission.h"
 #include "fetch/engine_board.h"
 #include "fetch/fetcher.h"
@@ -246,6 +247,7 @@ int Serve(const RoomOptions& options, const ServerConfig& config) {
       {{"version", std::string(Version())},
        {"threads", absl::StrCat((*engine)->size())},
        {"tls", NameOf(options.rpc.tls)},
+       {"nghttp2", Nghttp2Version()},
        {"admin", (*rpc)->admin_port() == 0 ? "no" : Addresses({options.rpc.admin_listen}, {(*rpc)->admin_port()})}});
 
   const absl::Status told = TellPorts((*rpc)->ports().front(), (*ops)->endpoint().port, (*rpc)->admin_port());

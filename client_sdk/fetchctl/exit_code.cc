@@ -40,6 +40,13 @@ ExitCode ExitCodeOf(v1::ErrorCode code) {
     case v1::HTTP_PROTOCOL_ERROR:
     case v1::PAGE_INVALID:
       return kWeirdReply;
+    case v1::HTTP2_PROTOCOL_ERROR:
+    case v1::HTTP2_FLOOD:
+    case v1::HTTP_VERSION_NOT_AVAILABLE:
+      return kHttp2;
+    case v1::HTTP2_STREAM_RESET:
+    case v1::HTTP2_STREAM_REFUSED:
+      return kHttp2Stream;
     case v1::HTTP_RESPONSE_INCOMPLETE:
       return kPartial;
     case v1::HTTP_RESPONSE_HEADER_SECTION_SIZE:

@@ -19,6 +19,7 @@ enum ExitCode : int {
   kWeirdReply = 8,
   // This fetchd does not fetch such URLs.
   kDenied = 9,
+  kHttp2 = 16,  // HTTP/2 failed, or is not spoken there
   kPartial = 18,
   // HTTP status 400 or above, with --fail.
   kHttpError = 22,
@@ -40,6 +41,7 @@ enum ExitCode : int {
   kInternal = 70,
   // A connection limit or quota of fetchd.
   kTryLater = 75,
+  kHttp2Stream = 92,  // the origin ended the stream
   kHeaderTooLarge = 100,
   // Ctrl-C.
   kInterrupted = 130,

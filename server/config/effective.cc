@@ -15,6 +15,7 @@ v1::OriginRule EffectiveSections(const ServerConfig& config, const v1::OriginRul
   *sections.mutable_rate_limit() = config.rate_limit();
   *sections.mutable_concurrency() = config.concurrency();
   *sections.mutable_outlier() = config.outlier();
+  *sections.mutable_http2() = config.http2();
   if (rule != nullptr) Overlay(*rule, sections);
   sections.clear_hosts();
   if (profile == nullptr) return sections;

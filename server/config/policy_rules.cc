@@ -91,6 +91,7 @@ OriginPolicy MakeOriginPolicy(const v1::OriginRule& sections) {
   policy.outlier.consecutive_failures = static_cast<int>(sections.outlier().consecutive_failures());
   policy.outlier.ejection = ToDuration(sections.outlier().ejection());
   policy.outlier.max_ejected = sections.outlier().max_ejected();
+  policy.http2 = sections.http2().enabled();
   return policy;
 }
 

@@ -19,7 +19,7 @@ using google::protobuf::Reflection;
 bool IsReloaded(const std::string& section) {
   static const std::set<std::string> reloaded = {"timeouts", "retry",      "hedge",       "retry_budget",
                                                  "breaker",  "rate_limit", "concurrency", "outlier",
-                                                 "origins",  "profiles",   "callers"};
+                                                 "http2",    "origins",    "profiles",    "callers"};
   return reloaded.count(section) != 0;
 }
 

@@ -117,6 +117,7 @@ void SetEngine(const ServerConfig& config, EngineOptions& engine) {
   engine.pool.max_total = std::max<size_t>(1, pool.max_connections() / static_cast<size_t>(engine.threads));
   engine.pool.max_queue = pool.max_queue_per_origin();
   engine.pool.idle_timeout = ToDuration(pool.idle_timeout());
+  engine.pool.h2.max_streams = pool.max_streams_per_connection();
   engine.pool.max_lifetime = ToDuration(pool.max_lifetime());
 
   const v1::Limits& limits = config.limits();

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "http/h2_exchange.h"
 
 namespace fetchd::server {
 namespace {
@@ -12,20 +13,31 @@ namespace {
 // Buffers kept for the next connection in use.
 constexpr size_t kSpareBuffers = 64;
 
-Waiter* FirstTakerOf(OriginState& origin, bool used_connection) {
-  for (Waiter& waiter : origin.connections.waiters)
-    if (!used_connection || !waiter.fresh) return &waiter;
-  return nullptr;
-}
+// Dials to an https origin of which it is not known what it speaks.
+constexpr size_t kProbes = 4;
+
+using Speaks = OriginConnections::Speaks;
 
 }  // namespace
 
+Waiter* ConnectionPool::FirstTakerOf(const PooledConnection& connection) {
+  const bool served = connection.session == nullptr && connection.exchanges > 0;
+  for (Waiter& waiter : connection.origin.connections.waiters)
+    if ((!served || !waiter.fresh) && connection.Serves(waiter.route)) return &waiter;
+  return nullptr;
+}
+
 Lease::Lease(ConnectionPool& pool, std::unique_ptr<PooledConnection> connection)
-    : pool_(&pool), connection_(std::move(connection)) {}
+    : pool_(&pool), connection_(std::move(connection)), reused_(connection_->exchanges > 1) {}
+
+Lease::Lease(ConnectionPool& pool, PooledConnection& shared, bool reused)
+    : pool_(&pool), shared_(&shared), reused_(reused) {}
 
 Lease::Lease(Lease&& other) noexcept
     : pool_(other.pool_),
       connection_(std::move(other.connection_)),
+      shared_(std::exchange(other.shared_, nullptr)),
+      reused_(other.reused_),
       clean_at_(std::exchange(other.clean_at_, std::nullopt)) {}
 
 Lease& Lease::operator=(Lease&& other) noexcept {
@@ -33,6 +45,8 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   End();
   pool_ = other.pool_;
   connection_ = std::move(other.connection_);
+  shared_ = std::exchange(other.shared_, nullptr);
+  reused_ = other.reused_;
   clean_at_ = std::exchange(other.clean_at_, std::nullopt);
   return *this;
 }
@@ -41,13 +55,15 @@ Lease::~Lease() { End(); }
 
 void Lease::End() {
   if (connection_ != nullptr) pool_->Return(std::move(connection_), std::exchange(clean_at_, std::nullopt));
+  if (shared_ != nullptr) pool_->ReturnShared(*std::exchange(shared_, nullptr));
 }
 
 Task<ExchangeResult> Lease::Exchange(const FetchSpec& spec, RequestBody* body, HeadJudge& judge,
                                      const HttpLimits& limits, CancelScope& scope) {
-  return RunExchange(*connection_->transport, connection_->buffer, pool_->executor_,
-                     {.spec = spec, .body = body, .judge = judge, .limits = limits, .reused_connection = reused()},
-                     scope);
+  const ExchangeRequest request{
+      .spec = spec, .body = body, .judge = judge, .limits = limits, .reused_connection = reused()};
+  if (shared_ != nullptr) return RunH2Exchange(*shared_->session, pool_->executor_, request, scope);
+  return RunExchange(*connection_->transport, connection_->buffer, pool_->executor_, request, scope);
 }
 
 ConnectionPool::ConnectionPool(const PoolOptions& options, Executor executor, const Clock& clock, TimerQueue& timers,
@@ -63,13 +79,23 @@ ConnectionPool::ConnectionPool(const PoolOptions& options, Executor executor, co
       idle_timer_(timers, [this] { OnIdleTimer(); }) {}
 
 ConnectionPool::~ConnectionPool() {
-  while (!idle_.empty()) CloseConnection(TakeOut(idle_.front()));
+  while (!idle_.empty()) CloseIdle(idle_.front());
+  assert(sessions_.empty());
 }
 
 Task<ConnectionPool::Result> ConnectionPool::Acquire(Request request) {
   const Instant began = request.now;
+  if (!request.origin.connections.shared.empty()) {
+    if (PooledConnection* shared = FindShared(request.origin, request.spec.route, began)) {
+      request.scope.SetDeadline(After(began, request.spec.timeouts.attempt));
+      Result result;
+      ++shared->streams;
+      result.lease = MakeLease(*shared);
+      return result;
+    }
+  }
   if (!request.fresh) {
-    if (auto connection = TakeIdle(request.origin, began)) {
+    if (auto connection = TakeIdle(request.origin, request.spec.route, began)) {
       request.scope.SetDeadline(After(began, request.spec.timeouts.attempt));
       Result result;
       result.lease = MakeLease(std::move(connection));
@@ -85,8 +111,10 @@ Task<ConnectionPool::Result> ConnectionPool::AwaitConnection(Request request, In
   Result result;
   CancelScope wait(request.scope, kNever, FailureCode::kQueueTimeout);
   Waiter waiter(origin, executor_);
-  waiter.target = ConnectTarget{origin.origin, request.spec.url.host_address(), timeouts, {}};
+  waiter.target = ConnectTarget{
+      .origin = origin.origin, .literal = request.spec.url.host_address(), .timeouts = timeouts, .leave_out = {}};
   waiter.fresh = request.fresh;
+  waiter.route = request.spec.route;
   waiter.attempt = &request.scope;
   waiter.wait = &wait;
   origin.connections.waiters.push_back(waiter);
@@ -105,9 +133,9 @@ Task<ConnectionPool::Result> ConnectionPool::AwaitConnection(Request request, In
     co_return result;
   }
 
-  while (waiter.connection == nullptr && !waiter.failure) {
+  while (!waiter.served() && !waiter.failure) {
     bool woken = co_await waiter.event.Wait(wait);
-    if (!woken && waiter.connection == nullptr && !waiter.failure) co_await Abandon(waiter, wait.reason());
+    if (!woken && !waiter.served() && !waiter.failure) co_await Abandon(waiter, wait.reason());
   }
 
   result.phases = waiter.phases;
@@ -118,7 +146,10 @@ Task<ConnectionPool::Result> ConnectionPool::AwaitConnection(Request request, In
     co_return result;
   }
   if (!waiter.own_dial) request.scope.SetDeadline(After(left_queue, timeouts.attempt));
-  result.lease = MakeLease(std::move(waiter.connection));
+  if (waiter.shared != nullptr)
+    result.lease = MakeLease(*waiter.shared);
+  else
+    result.lease = MakeLease(std::move(waiter.connection));
   co_return result;
 }
 
@@ -154,6 +185,21 @@ Lease ConnectionPool::MakeLease(std::unique_ptr<PooledConnection> connection) {
   return Lease(*this, std::move(connection));
 }
 
+// The stream was counted when the connection was chosen.
+Lease ConnectionPool::MakeLease(PooledConnection& shared) {
+  const bool reused = ++shared.exchanges > 1;
+  if (reused) metrics_.connections_reused.Add(1);
+  metrics_.leases.Add(1);
+  if (shared.streams == 1) {
+    metrics_.connections_active.Add(1);
+    if (shared.in_pool.is_linked()) {
+      shared.in_pool.unlink();
+      metrics_.connections_idle.Add(-1);
+    }
+  }
+  return Lease(*this, shared, reused);
+}
+
 void ConnectionPool::Return(std::unique_ptr<PooledConnection> connection, std::optional<Instant> clean_at) {
   metrics_.leases.Add(-1);
   metrics_.connections_active.Add(-1);
@@ -163,7 +209,7 @@ void ConnectionPool::Return(std::unique_ptr<PooledConnection> connection, std::o
     OnRoom(origin);
     return;
   }
-  if (Waiter* waiter = FirstTakerOf(origin, true); waiter != nullptr && connection->transport->LooksAlive()) {
+  if (Waiter* waiter = FirstTakerOf(*connection); waiter != nullptr && connection->transport->LooksAlive()) {
     Serve(*waiter, std::move(connection));
     return;
   }
@@ -175,10 +221,14 @@ bool ConnectionPool::MayServeAgain(PooledConnection& connection, Instant now) co
          (options_.max_exchanges == 0 || connection.exchanges < options_.max_exchanges);
 }
 
-std::unique_ptr<PooledConnection> ConnectionPool::TakeIdle(OriginState& origin, Instant now) {
+std::unique_ptr<PooledConnection> ConnectionPool::TakeIdle(OriginState& origin, const Route& route, Instant now) {
   auto& idle = origin.connections.idle;
-  while (!idle.empty()) {
-    std::unique_ptr<PooledConnection> connection = TakeOut(idle.back());
+  for (auto it = idle.end(); it != idle.begin();) {
+    --it;
+    if (!it->Serves(route)) continue;
+    PooledConnection& found = *it;
+    ++it;
+    std::unique_ptr<PooledConnection> connection = TakeOut(found);
     // The timer may be a moment late, so what it would close is not handed out.
     if (MayServeAgain(*connection, now) && !origin.brain.outliers.Ejected(connection->transport->peer().address, now) &&
         now < After(connection->idle_since, options_.idle_timeout) && connection->transport->LooksAlive())
@@ -226,7 +276,7 @@ void ConnectionPool::OnIdleTimer() {
       return;
     }
     OriginState& origin = idle_.front().origin;
-    CloseConnection(TakeOut(idle_.front()));
+    CloseIdle(idle_.front());
     OnRoom(origin);
   }
 }
@@ -247,15 +297,43 @@ void ConnectionPool::OnRoom(OriginState& origin) {
 void ConnectionPool::Pump(OriginState& origin) {
   OriginConnections& connections = origin.connections;
   size_t coming = connections.orphan_dials;
+  // Counted when the first one asks.
+  std::optional<size_t> room;
   for (Waiter& waiter : connections.waiters) {
+    const bool may_be_http2 = MayBeHttp2(origin, waiter.route);
+    if (may_be_http2) {
+      if (!room) room = RoomToCome(connections);
+      // Those that have a dial of their own may be served by another one too.
+      if (*room > 0) {
+        --*room;
+        continue;
+      }
+    }
     if (waiter.dial != nullptr) continue;
-    if (coming > 0) {
+    if (!may_be_http2 && coming > 0) {
       --coming;
       continue;
     }
     if (!MakeRoom(origin)) return;
     StartDial(origin, waiter);
+    if (may_be_http2)
+      room = connections.speaks == Speaks::kUnknown ? RoomToCome(connections) : *room + connections.usual_streams - 1;
   }
+}
+
+bool ConnectionPool::MayBeHttp2(const OriginState& origin, const Route& route) const {
+  if (route.version == HttpVersion::kHttp2) return true;
+  return origin.brain.http2 && route.version == HttpVersion::kAuto && origin.origin.scheme == Scheme::kHttps &&
+         origin.connections.speaks != Speaks::kHttp1;
+}
+
+size_t ConnectionPool::RoomToCome(const OriginConnections& connections) const {
+  // All wait for what the first handshakes tell.
+  if (connections.speaks == Speaks::kUnknown) return connections.http2_dials >= kProbes ? SIZE_MAX : 0;
+  size_t room = connections.http2_dials * std::min<size_t>(options_.h2.max_streams, connections.usual_streams);
+  for (const PooledConnection& shared : connections.shared)
+    room += shared.session->expected_capacity() - std::min(shared.session->expected_capacity(), shared.streams);
+  return room;
 }
 
 bool ConnectionPool::MakeRoom(OriginState& origin) {
@@ -263,13 +341,13 @@ bool ConnectionPool::MakeRoom(OriginState& origin) {
   if (connections.open >= options_.max_per_origin) {
     // Idle ones beside a waiter: it wants a fresh one.
     if (connections.idle.empty()) return false;
-    CloseConnection(TakeOut(connections.idle.front()));
+    CloseIdle(connections.idle.front());
     return true;
   }
   if (total_ < options_.max_total) return true;
   if (!idle_.empty()) {
     OriginState& victim = idle_.front().origin;
-    CloseConnection(TakeOut(idle_.front()));
+    CloseIdle(idle_.front());
     if (&victim != &origin) origins_.OnLessUse(victim);
     return true;
   }
@@ -288,6 +366,13 @@ void ConnectionPool::StartDial(OriginState& origin, Waiter& waiter) {
   };
   dial->starter = &waiter;
   dial->began = clock_.Now();
+  dial->route = waiter.route;
+  dial->target.version = waiter.route.version;
+  dial->may_be_http2 = MayBeHttp2(origin, waiter.route);
+  if (dial->may_be_http2)
+    ++origin.connections.http2_dials;
+  else
+    dial->target.version = HttpVersion::kHttp1;
   ++origin.connections.open;
   ++total_;
   dials_.push_back(*dial);
@@ -314,13 +399,14 @@ Task<void> ConnectionPool::RunDial(ConnectionPool& pool, std::unique_ptr<Dial> d
   }
   pool.EndDial(*dial, std::move(result));
   dial.reset();
-  if (pool.closing_ && pool.on_dial_ended_) pool.on_dial_ended_();
+  if (pool.closing_ && pool.on_less_to_end_) pool.on_less_to_end_();
 }
 
 void ConnectionPool::EndDial(Dial& dial, ConnectResult result) {
   OriginState& origin = dial.origin;
   dial.in_pool.unlink();
   Waiter* starter = dial.starter;
+  if (dial.may_be_http2) --origin.connections.http2_dials;
   if (starter == nullptr) --origin.connections.orphan_dials;
   for (const IpAddress& address : result.failed) origin.brain.OnResult(address, false, clock_.Now());
 
@@ -345,7 +431,7 @@ void ConnectionPool::EndDial(Dial& dial, ConnectResult result) {
   }
 
   metrics_.connections_opened.Add(1);
-  auto connection = std::make_unique<PooledConnection>(origin, std::move(result.transport));
+  auto connection = std::make_unique<PooledConnection>(origin, std::move(result.transport), dial.route.proxy);
   Duration lifetime = options_.max_lifetime;
   if (lifetime != kForever)
     lifetime -= Duration(static_cast<Duration::rep>(random_.NextDouble() * static_cast<double>(lifetime.count()) / 10));
@@ -355,7 +441,23 @@ void ConnectionPool::EndDial(Dial& dial, ConnectResult result) {
     starter->event.Set();
     starter = nullptr;
   }
-  Waiter* first = FirstTakerOf(origin, false);
+  if (dial.may_be_http2 && dial.route.version == HttpVersion::kAuto)
+    origin.connections.speaks = result.http2 ? Speaks::kHttp2 : Speaks::kHttp1;
+  if (result.http2) {
+    if (starter != nullptr) {
+      SetDial(*starter, nullptr);
+      starter->wait->SetDeadline(starter->wait_until);
+    }
+    PooledConnection* shared = connection.get();
+    AddSession(origin, std::move(connection));
+    if (starter != nullptr && starter->shared == shared) {
+      starter->own_dial = true;
+      starter->dial_began = dial.began;
+      starter->phases = result.phases;
+    }
+    return;
+  }
+  Waiter* first = FirstTakerOf(*connection);
   if (starter != nullptr && first != starter) {
     // An earlier one takes it; its own dial, if it has one, will serve the starter.
     SetDial(*starter, nullptr);
@@ -381,13 +483,23 @@ void ConnectionPool::EndDial(Dial& dial, ConnectResult result) {
 }
 
 void ConnectionPool::Serve(Waiter& waiter, std::unique_ptr<PooledConnection> connection) {
+  waiter.connection = std::move(connection);
+  TakeOff(waiter);
+}
+
+void ConnectionPool::Serve(Waiter& waiter, PooledConnection& shared) {
+  ++shared.streams;
+  waiter.shared = &shared;
+  TakeOff(waiter);
+}
+
+void ConnectionPool::TakeOff(Waiter& waiter) {
   if (waiter.dial != nullptr) {
     waiter.dial->starter = nullptr;
     ++waiter.origin.connections.orphan_dials;
     if (closing_) waiter.dial->scope.Cancel(FailureCode::kCancelled);
     SetDial(waiter, nullptr);
   }
-  waiter.connection = std::move(connection);
   Remove(waiter);
   waiter.event.Set();
 }
@@ -412,12 +524,15 @@ void ConnectionPool::Close() {
   idle_timer_.Disarm();
   while (!idle_.empty()) {
     OriginState& origin = idle_.front().origin;
-    CloseConnection(TakeOut(idle_.front()));
+    CloseIdle(idle_.front());
     OnRoom(origin);
   }
   spare_buffers_.clear();
   for (Dial& dial : dials_)
     if (dial.starter == nullptr) dial.scope.Cancel(FailureCode::kCancelled);
+  // Those that serve somebody go on until they have.
+  for (auto& [session, connection] : sessions_)
+    if (!connection->leaving) Leave(*connection);
 }
 
 }  // namespace fetchd::server

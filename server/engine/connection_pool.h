@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "base/owner_thread.h"
 #include "base/random.h"
@@ -14,6 +15,7 @@
 #include "engine/origin_connections.h"
 #include "engine/origin_state.h"
 #include "http/exchange.h"
+#include "http/h2_session.h"
 #include "model/request.h"
 #include "net/connector.h"
 #include "telemetry/thread_metrics.h"
@@ -35,6 +37,7 @@ struct PoolOptions {
   Duration max_lifetime = std::chrono::minutes(10);
   // Exchanges on one connection. 0: no limit.
   int max_exchanges = 0;
+  H2Options h2 = {};
 };
 
 class ConnectionPool;
@@ -50,32 +53,41 @@ class Lease {
   Lease& operator=(Lease&& other) noexcept;
   ~Lease();
 
-  explicit operator bool() const { return connection_ != nullptr; }
+  // A stream of a connection that others use too.
+  Lease(ConnectionPool& pool, PooledConnection& shared, bool reused);
+  explicit operator bool() const { return connection_ != nullptr || shared_ != nullptr; }
   // The connection has served another exchange.
-  bool reused() const { return connection_->exchanges > 1; }
+  bool reused() const { return reused_; }
+  bool http2() const { return shared_ != nullptr; }
   // See RunExchange. At most once.
   Task<ExchangeResult> Exchange(const FetchSpec& spec, RequestBody* body, HeadJudge& judge, const HttpLimits& limits,
                                 CancelScope& scope);
   // The exchange proved the connection clean.
   void MarkReusable(Instant now) { clean_at_ = now; }
   // The address it leads to.
-  const Endpoint& peer() const { return connection_->transport->peer(); }
+  const Endpoint& peer() const { return (shared_ != nullptr ? shared_ : connection_.get())->transport->peer(); }
 
  private:
   void End();
   ConnectionPool* pool_ = nullptr;
   std::unique_ptr<PooledConnection> connection_;
+  PooledConnection* shared_ = nullptr;
+  bool reused_ = false;
   std::optional<Instant> clean_at_;
 };
 
-// Hands out connections: the newest idle one, else one that comes back or is dialled meanwhile, to waiting fetches in
-// the order in which they came. Belongs to its engine thread. Outlives its leases; stop it (Close) and let its dials
-// end before destroying it.
+// Hands out connections: a stream of one that speaks HTTP/2 and has room, or the newest idle one, else one that comes
+// back or is dialled meanwhile, to waiting fetches in the order in which they came. Belongs to its engine thread.
+// Outlives its leases; stop it (Close) and let its dials end before destroying it.
 //
 // A fetch that finds no idle connection begins a dial if the limits allow, but takes whatever connection comes first;
 // the dial's then goes to the next one waiting, or idle. A failed dial fails the fetch that began it, and only that
 // one.
-class ConnectionPool {
+//
+// Of an https origin it is known only after a handshake whether it speaks HTTP/2, so at first few dials are begun at
+// once, and then no more than its streams make needful. More fetches than there are streams for wait here, where their
+// timeouts hold, not within the session.
+class ConnectionPool final : private H2Session::Owner {
  public:
   struct Request {
     OriginState& origin;
@@ -106,10 +118,10 @@ class ConnectionPool {
 
   // Closes idle connections and lets none become idle any more; dials that nobody waits for are cancelled.
   void Close();
-  // Called when a dial has ended after Close.
-  void OnDialEnded(absl::AnyInvocable<void()> callback) { on_dial_ended_ = std::move(callback); }
-
-  size_t dials() const { return dials_.size(); }
+  // Called when a dial or an HTTP/2 connection has ended after Close.
+  void OnLessToEnd(absl::AnyInvocable<void()> callback) { on_less_to_end_ = std::move(callback); }
+  // Dials under way and HTTP/2 connections that are not over: the pool must not be destroyed before they are.
+  size_t to_end() const { return dials_.size() + sessions_.size(); }
   size_t open() const { return total_; }
 
  private:
@@ -122,7 +134,26 @@ class ConnectionPool {
   void Return(std::unique_ptr<PooledConnection> connection, std::optional<Instant> clean_at);
   bool MayServeAgain(PooledConnection& connection, Instant now) const;
 
-  std::unique_ptr<PooledConnection> TakeIdle(OriginState& origin, Instant now);
+  std::unique_ptr<PooledConnection> TakeIdle(OriginState& origin, const Route& route, Instant now);
+  // One of HTTP/2 with room, or null.
+  PooledConnection* FindShared(OriginState& origin, const Route& route, Instant now);
+  Lease MakeLease(PooledConnection& shared);
+  void ReturnShared(PooledConnection& shared);
+  void PutSharedIdle(PooledConnection& shared, Instant now);
+  // Destroys it, if its session is over. Nobody leases it.
+  void EndShared(PooledConnection& shared);
+  // Takes it out of the origin's connections; it closes when its last lease is back.
+  void Leave(PooledConnection& shared);
+  void AddSession(OriginState& origin, std::unique_ptr<PooledConnection> connection);
+  // Gives streams to those that wait, as far as there are any.
+  void ServeShared(PooledConnection& shared, Instant now);
+  // Closes an idle connection, of either kind.
+  void CloseIdle(PooledConnection& idle);
+  void OnSessionChanged(H2Session& session) override;
+  void OnSessionOver(H2Session& session) override;
+  // For how many more fetches there will be room by what is there and being dialled.
+  size_t RoomToCome(const OriginConnections& connections) const;
+  bool MayBeHttp2(const OriginState& origin, const Route& route) const;
   std::unique_ptr<PooledConnection> TakeOut(PooledConnection& idle);
   void PutIdle(std::unique_ptr<PooledConnection> connection, Instant now);
   // Closes it; the caller then calls OnRoom.
@@ -137,8 +168,13 @@ class ConnectionPool {
   void StartDial(OriginState& origin, Waiter& waiter);
   static Task<void> RunDial(ConnectionPool& pool, std::unique_ptr<Dial> dial);
   void EndDial(Dial& dial, ConnectResult result);
+  // The first one in the queue for whom it will do.
+  static Waiter* FirstTakerOf(const PooledConnection& connection);
   // Takes the waiter off the queue with a connection.
   void Serve(Waiter& waiter, std::unique_ptr<PooledConnection> connection);
+  void Serve(Waiter& waiter, PooledConnection& shared);
+  // Takes the waiter off the queue, and leaves its dial to others.
+  void TakeOff(Waiter& waiter);
   void Remove(Waiter& waiter);
   void SetDial(Waiter& waiter, Dial* dial);
   Task<void> Abandon(Waiter& waiter, FailureCode why);
@@ -155,10 +191,13 @@ class ConnectionPool {
   AutoList<Dial, &Dial::in_pool> dials_;
   std::deque<Origin> starved_;  // by name, as they may be dropped meanwhile
   std::vector<ReadBuffer> spare_buffers_;
+  // By session, until each is over.
+  absl::flat_hash_map<H2Session*, std::unique_ptr<PooledConnection>> sessions_;
+  std::vector<char> scratch_;
   size_t total_ = 0;
   bool closing_ = false;
   Timer idle_timer_;
-  absl::AnyInvocable<void()> on_dial_ended_;
+  absl::AnyInvocable<void()> on_less_to_end_;
 };
 
 }  // namespace fetchd::server

@@ -33,7 +33,7 @@ EngineThread::EngineThread(size_t index, const EngineOptions& options, const Clo
       static_cast<int>(options_.pool.max_per_origin), clock_, timers_, random_, metrics_);
   pool_ = std::make_unique<ConnectionPool>(options_.pool, executor(), clock_, timers_, random_, *connector_, *origins_,
                                            metrics_);
-  pool_->OnDialEnded([this] { EndIfDone(); });
+  pool_->OnLessToEnd([this] { EndIfDone(); });
   service_ = MakeService(*this);
 }
 
@@ -73,7 +73,7 @@ void EngineThread::OnFetchEnded() {
 }
 
 void EngineThread::EndIfDone() {
-  if (!stopping_ || fetches_ > 0 || pool_->dials() > 0) return;
+  if (!stopping_ || fetches_ > 0 || pool_->to_end() > 0) return;
   origins_->DropUnused();
   work_.reset();
   // The resolver may still wait for an answer that nobody needs.

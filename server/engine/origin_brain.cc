@@ -30,6 +30,7 @@ OriginBrain::OriginBrain(const OriginPolicy& policy, int connections, const Cloc
 
 void OriginBrain::SetPolicy(const OriginPolicy& policy, int connections, Instant now) {
   rule = policy.rule;
+  http2 = policy.http2;
   breaker.SetOptions(policy.breaker);
   retry_budget.SetOptions(policy.retry_budget);
   gate.SetPolicy(policy, connections, now);

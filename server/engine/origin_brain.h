@@ -44,6 +44,8 @@ struct OriginBrain {
 
   // The rule of the configuration that it goes by; empty: the defaults.
   std::string rule;
+  // HTTP/2 may be spoken where the origin chooses it.
+  bool http2 = true;
   CircuitBreaker breaker;
   RetryBudget retry_budget;
   OriginGate gate;

@@ -4,10 +4,14 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "model/request.h"
 
 namespace fetchd::server {
+
+// Sent by requests that have no `user-agent` of their own.
+inline constexpr std::string_view kUserAgent = "fetchd/0.1";
 
 // How the request's body is framed (RFC 9112 section 6).
 struct RequestFraming {

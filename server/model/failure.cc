@@ -72,6 +72,16 @@ std::string_view ToString(FailureCode code) {
       return "circuit_open";
     case FailureCode::kRateLimited:
       return "rate_limited";
+    case FailureCode::kHttp2ProtocolError:
+      return "http2_protocol_error";
+    case FailureCode::kHttp2StreamReset:
+      return "http2_stream_reset";
+    case FailureCode::kHttp2StreamRefused:
+      return "http2_stream_refused";
+    case FailureCode::kHttp2Flood:
+      return "http2_flood";
+    case FailureCode::kHttpVersionNotAvailable:
+      return "http_version_not_available";
     case FailureCode::kCancelled:
       return "cancelled";
     case FailureCode::kInternal:
@@ -139,6 +149,8 @@ bool IsTransient(FailureCode code) {
     case FailureCode::kTotalTimeout:
     case FailureCode::kCircuitOpen:
     case FailureCode::kRateLimited:
+    case FailureCode::kHttp2StreamReset:
+    case FailureCode::kHttp2StreamRefused:
       return true;
     default:
       return false;

@@ -46,6 +46,11 @@ enum class FailureCode : uint8_t {
   kPageStatus = 32,
   kCircuitOpen = 33,
   kRateLimited = 34,
+  kHttp2ProtocolError = 35,
+  kHttp2StreamReset = 36,
+  kHttp2StreamRefused = 37,
+  kHttp2Flood = 38,
+  kHttpVersionNotAvailable = 39,
   // Not in the proto: the caller (or the end of its RPC) cancelled. Never reported as an outcome.
   kCancelled = 200,
   // Not in the proto: a bug of ours; reported as gRPC INTERNAL.

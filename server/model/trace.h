@@ -29,6 +29,8 @@ struct AttemptTrace {
   // Unset if it never had a connection.
   std::optional<Endpoint> peer;
   bool reused_connection = false;
+  // By HTTP/2; else, if there is a peer, by HTTP/1.1.
+  bool http2 = false;
   PhaseTimes phases;
   // 0 if no response began.
   int status = 0;

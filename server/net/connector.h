@@ -26,6 +26,8 @@ struct ConnectTarget {
   std::optional<IpAddress> literal;
   // `dns`, `connect` and `tls` count.
   Timeouts timeouts;
+  // What may be spoken: kHttp2 or nothing, kAuto as the origin likes (by ALPN, so https only).
+  HttpVersion version = HttpVersion::kAuto;
   // Takes out, of the addresses that may be dialled, those that are not worth it now; leaves one at least. May be
   // empty. Not asked about `literal`.
   std::function<void(std::vector<IpAddress>&)> leave_out;
@@ -35,6 +37,8 @@ struct ConnectTarget {
 struct ConnectResult {
   // Ready for the first byte of HTTP.
   std::unique_ptr<Transport> transport;
+  // HTTP/2 is to be spoken on it.
+  bool http2 = false;
   // Always with processed = kNo. If the scope stopped, its code is scope.reason().
   std::optional<Failure> failure;
   // `dns`, `connect` and `tls`, each set if the phase was entered, also when it failed.

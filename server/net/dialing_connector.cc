@@ -202,10 +202,11 @@ Task<ConnectResult> DialingConnector::Connect(ConnectTarget target, CancelScope&
   if (result.failure.has_value()) co_return result;
   if (target.origin.scheme == Scheme::kHttp) {
     result.transport = std::make_unique<TcpTransport>(std::move(socket), peer);
+    result.http2 = target.version == HttpVersion::kHttp2;
     co_return result;
   }
   auto transport = std::make_unique<TlsTransport>(std::move(socket), peer, tls_, sessions_, target.origin.host,
-                                                  target.origin.ToString());
+                                                  target.origin.ToString(), target.version);
   {
     Stopwatch watch(scope.clock(), result.phases.tls);
     CancelScope phase(scope, After(scope.Now(), target.timeouts.tls), FailureCode::kTlsTimeout);
@@ -213,9 +214,15 @@ Task<ConnectResult> DialingConnector::Connect(ConnectTarget target, CancelScope&
   }
   if (result.failure.has_value()) {
     if (!scope.stopped()) result.failed.push_back(peer.address);
-  } else {
-    result.transport = std::move(transport);
+    co_return result;
   }
+  result.http2 = transport->chose_http2();
+  if (target.version == HttpVersion::kHttp2 && !result.http2) {
+    result.failure = MakeFailure(FailureCode::kHttpVersionNotAvailable, Phase::kTls,
+                                 Concat(target.origin.host, " does not speak HTTP/2"));
+    co_return result;
+  }
+  result.transport = std::move(transport);
   co_return result;
 }
 

@@ -91,10 +91,6 @@ absl::StatusOr<std::unique_ptr<TlsContext>> TlsContext::Create(const Options& op
   SSL_CTX_set_read_ahead(ctx.get(), 1);
   SSL_CTX_set_session_cache_mode(ctx.get(), SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(ctx.get(), OnNewSession);
-  static constexpr unsigned char kProtocols[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
-  if (SSL_CTX_set_alpn_protos(ctx.get(), kProtocols, sizeof kProtocols) != 0) {
-    return absl::InternalError("OpenSSL cannot set ALPN: " + LastReason());
-  }
   if (options.use_system_cas && SSL_CTX_set_default_verify_paths(ctx.get()) != 1) {
     return absl::InternalError("OpenSSL cannot load the system's certificate authorities: " + LastReason());
   }
@@ -105,7 +101,7 @@ absl::StatusOr<std::unique_ptr<TlsContext>> TlsContext::Create(const Options& op
   return std::unique_ptr<TlsContext>(new TlsContext(std::move(ctx)));
 }
 
-SslPtr TlsContext::NewConnection(const std::string& host) const {
+SslPtr TlsContext::NewConnection(const std::string& host, HttpVersion version) const {
   SslPtr ssl(SSL_new(ctx_.get()));
   if (ssl == nullptr) return nullptr;
   if (IpAddress::Parse(host).has_value()) {
@@ -118,6 +114,12 @@ SslPtr TlsContext::NewConnection(const std::string& host) const {
       return nullptr;
     }
   }
+  // In the order of our liking; each with its length before it.
+  static constexpr unsigned char kProtocols[] = {2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+  static constexpr unsigned kHttp2Size = 3;
+  const unsigned begin = version == HttpVersion::kHttp1 ? kHttp2Size : 0;
+  const unsigned end = version == HttpVersion::kHttp2 ? kHttp2Size : sizeof kProtocols;
+  if (SSL_set_alpn_protos(ssl.get(), kProtocols + begin, end - begin) != 0) return nullptr;
   SSL_set_connect_state(ssl.get());
   return ssl;
 }

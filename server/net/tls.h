@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "model/failure.h"
+#include "model/request.h"
 
 namespace fetchd::server {
 
@@ -55,7 +56,7 @@ class TlsSessionCache {
   absl::flat_hash_map<std::string, std::list<Entry>::iterator> by_key_;
 };
 
-// What we trust and how we talk: TLS 1.2 or later, certificates verified, host name or address checked, ALPN http/1.1.
+// What we trust and how we talk: TLS 1.2 or later, certificates verified, host name or address checked, ALPN.
 // Nothing of it can be turned off. Shared by all engine threads; immutable.
 class TlsContext {
  public:
@@ -69,9 +70,9 @@ class TlsContext {
   // InvalidArgument if `ca_file` cannot be read or has no certificate.
   static absl::StatusOr<std::unique_ptr<TlsContext>> Create(const Options& options);
 
-  // A client connection to be, that accepts only a certificate for `host` (a name or an address; SNI only for a name).
-  // Null if OpenSSL is out of memory.
-  SslPtr NewConnection(const std::string& host) const;
+  // A client connection to be, that accepts only a certificate for `host` (a name or an address; SNI only for a name),
+  // and offers `version` by ALPN (RFC 7301). Null if OpenSSL is out of memory.
+  SslPtr NewConnection(const std::string& host, HttpVersion version) const;
 
   // Makes new sessions of `ssl` go to `sink`, which outlives it or is detached by null. Called by TlsTransport.
   struct SessionSink {

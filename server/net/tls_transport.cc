@@ -74,13 +74,13 @@ std::string ReasonText(unsigned long error) {
 }  // namespace
 
 TlsTransport::TlsTransport(std::unique_ptr<Socket> socket, Endpoint peer, const TlsContext& context,
-                           TlsSessionCache& sessions, std::string host, std::string session_key)
+                           TlsSessionCache& sessions, std::string host, std::string session_key, HttpVersion version)
     : socket_(std::move(socket)),
       peer_(peer),
       host_(std::move(host)),
       sessions_(sessions),
       sink_{&sessions, std::move(session_key)},
-      ssl_(context.NewConnection(host_)) {
+      ssl_(context.NewConnection(host_, version)) {
   BIO* bio = ssl_ == nullptr ? nullptr : NewSocketBio(*socket_);
   if (bio == nullptr) {
     ssl_ = nullptr;
@@ -92,6 +92,13 @@ TlsTransport::TlsTransport(std::unique_ptr<Socket> socket, Endpoint peer, const 
 }
 
 TlsTransport::~TlsTransport() { Close(); }
+
+bool TlsTransport::chose_http2() const {
+  const unsigned char* name = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(ssl_.get(), &name, &size);
+  return size == 2 && name[0] == 'h' && name[1] == '2';
+}
 
 TlsTransport::Next TlsTransport::Judge(int rc, IoResult& result) {
   int saved_errno = errno;
@@ -141,6 +148,9 @@ Failure TlsTransport::HandshakeFailure(const IoResult& result) {
   } else if (long verdict = SSL_get_verify_result(ssl_.get()); verdict != X509_V_OK) {
     failure.code = FailureCode::kTlsCertificateError;
     failure.detail = where + X509_verify_cert_error_string(verdict);
+  } else if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL) {
+    failure.code = FailureCode::kHttpVersionNotAvailable;
+    failure.detail = where + ReasonText(error);
   } else if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) >= SSL_AD_REASON_OFFSET) {
     failure.code = FailureCode::kTlsAlertReceived;
     failure.detail = where + ReasonText(error);

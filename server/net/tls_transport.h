@@ -20,11 +20,11 @@ class TlsTransport final : public Transport {
   // `host` is what the certificate must be for, `session_key` the origin whose sessions in `sessions` may be resumed
   // and to which new ones are added. `context` and `sessions` outlive this.
   TlsTransport(std::unique_ptr<Socket> socket, Endpoint peer, const TlsContext& context, TlsSessionCache& sessions,
-               std::string host, std::string session_key);
+               std::string host, std::string session_key, HttpVersion version);
   ~TlsTransport() override;
 
   // Nullopt once the peer is proved to be `host`. Failures have phase kTls: kTlsCertificateError, kTlsAlertReceived,
-  // kTlsProtocolError, kConnectionTerminated, or the scope's reason.
+  // kHttpVersionNotAvailable, kTlsProtocolError, kConnectionTerminated, or the scope's reason.
   Task<std::optional<Failure>> Handshake(CancelScope& scope, ThreadMetrics& metrics);
 
   Task<IoResult> ReadSome(std::span<char> buffer, CancelScope& scope) override;
@@ -32,6 +32,8 @@ class TlsTransport final : public Transport {
   bool LooksAlive() override;
   void Close() override;
   const Endpoint& peer() const override { return peer_; }
+  // After the handshake: the origin chose HTTP/2 (RFC 9113 section 3.2).
+  bool chose_http2() const;
 
  private:
   // What OpenSSL said to an operation that returned `rc`.

@@ -23,6 +23,8 @@ struct OriginPolicy {
   RateLimitOptions caller_rate_limit;
   ConcurrencyOptions concurrency;
   OutlierOptions outlier;
+  // HTTP/2 is offered by ALPN.
+  bool http2 = true;
 };
 
 // Of a fetch whose request leaves them unset.

@@ -149,6 +149,24 @@ void RequestReader::ReadPolicies(const v1::FetchRequest& request, Shape shape, s
   spec.weight = book.WeightOf(spec.caller);
 }
 
+void RequestReader::ReadTransport(const v1::FetchRequest& request, std::string_view prefix, Violations& violations,
+                                  FetchSpec& spec) const {
+  if (!request.has_transport()) return;
+  switch (request.transport().http_version()) {
+    case v1::HTTP_VERSION_UNSPECIFIED:
+    case v1::HTTP_VERSION_AUTO:
+      break;
+    case v1::HTTP_VERSION_HTTP_1_1:
+      spec.route.version = HttpVersion::kHttp1;
+      break;
+    case v1::HTTP_VERSION_HTTP_2:
+      spec.route.version = HttpVersion::kHttp2;
+      break;
+    default:
+      violations.Add(prefix, "transport.http_version", "is not a known value");
+  }
+}
+
 BodyLimit RequestReader::ReadBodyLimit(const v1::FetchRequest& request, Shape shape, std::string_view prefix,
                                        Violations& violations) const {
   BodyLimit result;
@@ -213,6 +231,7 @@ FetchSpec RequestReader::ReadSpec(v1::FetchRequest&& request, Shape shape, const
   spec.caller = facts.caller;
   ReadPolicies(request, shape, prefix, violations, spec);
   spec.body_limit = ReadBodyLimit(request, shape, prefix, violations);
+  ReadTransport(request, prefix, violations, spec);
   if (!v1::Explain_IsValid(request.explain())) violations.Add(prefix, "explain", "is not a known value");
   if (request.explain() != v1::EXPLAIN_UNSPECIFIED) spec.explain = static_cast<Explain>(request.explain());
   ReadBody(request, prefix, violations, spec);

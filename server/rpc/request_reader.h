@@ -95,6 +95,8 @@ class RequestReader {
                         RetryOptions& result);
   void ReadPolicies(const v1::FetchRequest& request, Shape shape, std::string_view prefix, Violations& violations,
                     FetchSpec& spec) const;
+  void ReadTransport(const v1::FetchRequest& request, std::string_view prefix, Violations& violations,
+                     FetchSpec& spec) const;
   BodyLimit ReadBodyLimit(const v1::FetchRequest& request, Shape shape, std::string_view prefix,
                           Violations& violations) const;
   // Sets the body, and its content-type unless the caller has. All of it is in body_reader.cc.

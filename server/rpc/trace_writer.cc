@@ -24,6 +24,7 @@ void WriteAttempt(const AttemptTrace& attempt, bool full, v1::Attempt& into) {
   WriteDuration(attempt.took, *into.mutable_took());
   if (attempt.peer) into.set_address(attempt.peer->ToString());
   into.set_reused_connection(attempt.reused_connection);
+  if (attempt.peer) into.set_http_version(attempt.http2 ? v1::HTTP_VERSION_HTTP_2 : v1::HTTP_VERSION_HTTP_1_1);
   if (full) WritePhases(attempt.phases, *into.mutable_phases());
   into.set_status(static_cast<uint32_t>(attempt.status));
   // Those that are not in the proto have no place here either: the caller's cancel, and a hedge's loser.

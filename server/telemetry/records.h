@@ -23,6 +23,7 @@ struct AttemptRecord {
   // 0 if no response began.
   int status = 0;
   bool reused_connection = false;
+  bool http2 = false;
 };
 
 // One fetch.

@@ -23,6 +23,7 @@ Task<AttemptOutcome> ExchangeLayer::Call(FetchContext& context) {
     co_return outcome;
   }
   record.reused_connection = acquired.lease.reused();
+  record.http2 = acquired.lease.http2();
   context.peer = acquired.lease.peer();
   ExchangeResult result =
       co_await acquired.lease.Exchange(context.spec, context.body, *context.judge, limits_, *context.scope);

@@ -15,6 +15,7 @@ Task<AttemptOutcome> TraceLayer::Trace(FetchContext& context) {
   attempt.took = context.now - began;
   attempt.peer = context.peer;
   attempt.reused_connection = context.record.reused_connection;
+  attempt.http2 = context.record.http2;
   attempt.phases = context.record.phases;
   attempt.status = context.record.status;
   if (!outcome.failure) co_return outcome;

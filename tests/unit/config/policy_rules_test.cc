@@ -84,6 +84,7 @@ breaker: {enabled: false, consecutive_failures: 1, failure_rate: 0.25, min_volum
 rate_limit: {per_second: 0.5, burst: 2, per_caller_per_second: 3.5, per_caller_burst: 4}
 concurrency: {max: 5, adaptive: true, min: 2, per_caller: 3}
 outlier: {enabled: false, consecutive_failures: 9, ejection: 1m, max_ejected: 0.25}
+http2: {enabled: false}
 )"));
   const RetryOptions& retry = made.calls[0].retry;
   EXPECT_EQ(retry.jitter, Jitter::kDecorrelated);
@@ -116,6 +117,7 @@ outlier: {enabled: false, consecutive_failures: 9, ejection: 1m, max_ejected: 0.
   EXPECT_EQ(made.origin.outlier.consecutive_failures, 9);
   EXPECT_EQ(made.origin.outlier.ejection, minutes(1));
   EXPECT_EQ(made.origin.outlier.max_ejected, 0.25);
+  EXPECT_FALSE(made.origin.http2);
 }
 
 constexpr char kRules[] = R"(
@@ -236,6 +238,8 @@ outlier:
   consecutive_failures: 5
   ejection: 30s
   max_ejected: 0.5
+http2:
+  enabled: true
 )");
 }
 

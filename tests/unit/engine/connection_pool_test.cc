@@ -78,7 +78,7 @@ class ConnectionPoolTest : public testing::Test {
     loop_.Poll();
     EXPECT_EQ(metrics_.connections_idle.value(), 0);
     EXPECT_EQ(pool().open(), 0u);
-    EXPECT_EQ(pool().dials(), 0u);
+    EXPECT_EQ(pool().to_end(), 0u);
     for (const auto& peer : connector_.peers()) EXPECT_TRUE(peer->closed());
     origins_.DropUnused();
     EXPECT_EQ(metrics_.origins.value(), 0);
@@ -341,7 +341,7 @@ TEST_F(ConnectionPoolTest, CancelledWhileDiallingEndsTheDialAndTellsItsPhase) {
   ASSERT_TRUE(a->failed());
   EXPECT_EQ(a->failure().code, FailureCode::kAttemptTimeout);
   EXPECT_EQ(a->failure().phase, Phase::kConnect);
-  EXPECT_EQ(pool().dials(), 1u);  // that of b
+  EXPECT_EQ(pool().to_end(), 1u);  // that of b
   connector_.Release();
   loop_.Poll();
   EXPECT_TRUE(b->leased());

@@ -34,7 +34,8 @@ class TlsTransportTest : public ::testing::Test {
     TcpDialler dialler(loop_.executor());
     Dialler::Result dialled = loop_.Run(dialler.Dial(endpoint, loop_.scope()));
     EXPECT_FALSE(dialled.ec);
-    transport_ = std::make_unique<TlsTransport>(std::move(dialled.socket), endpoint, *context_, sessions_, host, host);
+    transport_ = std::make_unique<TlsTransport>(std::move(dialled.socket), endpoint, *context_, sessions_, host, host,
+                                                HttpVersion::kHttp1);
     return loop_.Run(transport_->Handshake(loop_.scope(), metrics_));
   }
   IoResult Read(size_t size = 65536) {
@@ -183,8 +184,8 @@ TEST_F(TlsTransportTest, APeerThatSpeaksSomethingElseIsAProtocolError) {
   TcpSocket far(loop_.executor());
   acceptor.accept(far);
   asio::write(far, asio::buffer(std::string_view("HTTP/1.1 400 Bad Request\r\n\r\n")));
-  transport_ =
-      std::make_unique<TlsTransport>(std::move(dialled.socket), endpoint, *context_, sessions_, "origin.test", "key");
+  transport_ = std::make_unique<TlsTransport>(std::move(dialled.socket), endpoint, *context_, sessions_, "origin.test",
+                                              "key", HttpVersion::kAuto);
   // Perhaps it is the session offered that broke the handshake.
   SslSessionPtr other(SSL_SESSION_new());
   SSL_SESSION_set_protocol_version(other.get(), TLS1_3_VERSION);
@@ -206,8 +207,8 @@ TEST_F(TlsTransportTest, ASilentPeerEndsWithTheScope) {
   Endpoint endpoint{IpAddress::V4({127, 0, 0, 1}), origin_->port()};
   TcpDialler dialler(loop_.executor());
   Dialler::Result dialled = loop_.Run(dialler.Dial(endpoint, loop_.scope()));
-  transport_ =
-      std::make_unique<TlsTransport>(std::move(dialled.socket), endpoint, *context_, sessions_, "origin.test", "key");
+  transport_ = std::make_unique<TlsTransport>(std::move(dialled.socket), endpoint, *context_, sessions_, "origin.test",
+                                              "key", HttpVersion::kAuto);
   CancelScope scope(loop_.scope(), clock_.Now() + std::chrono::seconds(5), FailureCode::kTlsTimeout);
   std::optional<std::optional<Failure>> failure;
   loop_.Start(transport_->Handshake(scope, metrics_), failure);

@@ -45,6 +45,11 @@ TEST(ExitCodeOf, EveryErrorCode) {
       {v1::PAGE_STATUS, 22},
       {v1::CIRCUIT_OPEN, 75},
       {v1::RATE_LIMITED, 75},
+      {v1::HTTP2_PROTOCOL_ERROR, 16},
+      {v1::HTTP2_STREAM_RESET, 92},
+      {v1::HTTP2_STREAM_REFUSED, 92},
+      {v1::HTTP2_FLOOD, 16},
+      {v1::HTTP_VERSION_NOT_AVAILABLE, 16},
   };
   for (const Row& row : rows) EXPECT_EQ(ExitCodeOf(row.code), row.expected) << v1::ErrorCode_Name(row.code);
   // The table is whole: all codes of the contract but UNSPECIFIED.
