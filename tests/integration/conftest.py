@@ -23,6 +23,7 @@ from real_origins import Certificates, Httpbin, Nginx  # noqa: E402
 from scripted_origin import ScriptedOrigin  # noqa: E402
 from server_process import Fetchd, merged  # noqa: E402
 from waiting import wait_until  # noqa: E402
+from web_servers import Apache, Nghttpd, write_files  # noqa: E402
 
 StartFetchd = Callable[..., Fetchd]
 
@@ -37,6 +38,25 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 def nginx(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Nginx]:
     """nginx."""
     server = Nginx(tmp_path_factory.mktemp("nginx"), certificates).start()
+    write_files(server.root)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def apache(certificates: Certificates) -> Iterator[Apache]:
+    """Apache httpd."""
+    server = Apache(certificates)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def nghttpd(certificates: Certificates) -> Iterator[Nghttpd]:
+    """nghttpd."""
+    server = Nghttpd(certificates)
+    server.start()
     yield server
     server.stop()
 

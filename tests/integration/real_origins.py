@@ -101,7 +101,9 @@ class Certificates:
 class Nginx:
     """nginx with a document root, an upload folder and one TLS server for each kind of certificate."""
 
-    PORTS = ("HTTP", "TLS_GOOD", "TLS_EXPIRED", "TLS_WRONG_HOST", "TLS_UNTRUSTED", "TLS_OLD", "TLS_CLIENT_CERT")
+    # The first four are one server, spoken to in as many ways (see web_servers.py).
+    PORTS = ("HTTP", "H2C", "TLS_HTTP_1_1", "TLS_HTTP_2")
+    PORTS += ("TLS_GOOD", "TLS_EXPIRED", "TLS_WRONG_HOST", "TLS_UNTRUSTED", "TLS_OLD", "TLS_CLIENT_CERT")
 
     def __init__(self, directory: pathlib.Path, certificates: Certificates):
         self.directory, self.certificates = directory, certificates
