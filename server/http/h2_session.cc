@@ -23,6 +23,8 @@ constexpr size_t kIdleOut = 4 * 1024;
 constexpr int64_t kMaxAllowance = 1000;
 constexpr int64_t kAllowancePerFrame = 8;
 constexpr int64_t kAllowancePerSecond = 20;
+// Bytes without any useful frame among them: nghttp2 does not tell of frames of unknown types.
+constexpr size_t kMaxIdleBytes = 4 * 1024 * 1024;
 // The largest head that we send, in bytes: more than rpc/ lets through.
 constexpr size_t kMaxRequestHead = 256 * 1024;
 // A connection that has nothing to do any more gets so long to say so.
@@ -257,16 +259,22 @@ void H2Session::Feed(std::span<const char> bytes) {
     }
     return;
   }
-  if (nghttp2_session_want_read(session_.get()) == 0) {
-    // nghttp2 has ended the connection over an offence, or the last stream of one that goes away has ended.
-    if (attached_ > 0 || !(goaway_received_ || retired_))
-      Die(FailureCode::kHttp2ProtocolError,
-          last_error_.empty() ? "the origin broke the rules of HTTP/2" : std::move(last_error_));
-    else
-      Die(FailureCode::kConnectionTerminated, "the connection was done");
-    return;
-  }
-  if (nghttp2_session_want_write(session_.get()) != 0) Wake();
+  idle_bytes_ += bytes.size();
+  if (idle_bytes_ > kMaxIdleBytes) return Die(FailureCode::kHttp2Flood, "the origin sends frames of unknown types");
+  if (nghttp2_session_want_write(session_.get()) != 0)
+    Wake();
+  else
+    DieIfOver();
+}
+
+void H2Session::DieIfOver() {
+  if (failure_ || nghttp2_session_want_read(session_.get()) != 0) return;
+  // nghttp2 has ended the connection over an offence, or the last stream of one that goes away has ended.
+  if (attached_ > 0 || !(goaway_received_ || retired_))
+    Die(FailureCode::kHttp2ProtocolError,
+        last_error_.empty() ? "the origin broke the rules of HTTP/2" : std::move(last_error_));
+  else
+    Die(FailureCode::kConnectionTerminated, "the connection was done");
 }
 
 Task<void> H2Session::Write(H2Session& self) {
@@ -281,6 +289,7 @@ Task<void> H2Session::Write(H2Session& self) {
       self.out_.append(View(data, static_cast<size_t>(n)));
     }
     if (self.out_.empty()) {
+      self.DieIfOver();
       if (self.failure_) break;
       if (self.retired_ && self.attached_ == 0) {
         if (std::exchange(self.said_good_bye_, true)) {
@@ -294,6 +303,8 @@ Task<void> H2Session::Write(H2Session& self) {
       co_await self.wake_.Wait(self.scope_);
       continue;
     }
+    // Our last words, for which a peer that takes nothing gets little time.
+    if (nghttp2_session_want_read(self.session_.get()) == 0) self.scope_.SetDeadline(self.clock_.Now() + kGoodBye);
     std::string_view left = self.out_;
     while (!left.empty()) {
       const std::array<asio::const_buffer, 1> buffers = {asio::const_buffer(left.data(), left.size())};
@@ -422,7 +433,10 @@ bool H2Session::CountIdleFrame(Instant now) {
   return false;
 }
 
-void H2Session::OnUsefulFrame() { allowance_ = std::min(kMaxAllowance, allowance_ + kAllowancePerFrame); }
+void H2Session::OnUsefulFrame() {
+  idle_bytes_ = 0;
+  allowance_ = std::min(kMaxAllowance, allowance_ + kAllowancePerFrame);
+}
 
 void H2Session::ArmTimer() {
   if (timer_.armed() || failure_) return;

@@ -150,6 +150,8 @@ class H2Session {
   static Task<void> Write(H2Session& self);
   void OnLoopEnded();
   void Feed(std::span<const char> bytes);
+  // nghttp2 wants to read no more.
+  void DieIfOver();
   void OnFrame(const nghttp2_frame& frame);
   void OnHead(const nghttp2_frame& frame);
   H2Stream* Find(int32_t id);
@@ -201,6 +203,8 @@ class H2Session {
   // See CountIdleFrame.
   int64_t allowance_;
   Instant allowance_at_;
+  // Received since the last useful frame.
+  size_t idle_bytes_ = 0;
   // What nghttp2 said last, for people.
   std::string last_error_;
   std::optional<Failure> failure_;
