@@ -89,7 +89,7 @@ Task<ConnectionPool::Result> ConnectionPool::Acquire(Request request) {
     if (PooledConnection* shared = FindShared(request.origin, request.spec.route, began)) {
       request.scope.SetDeadline(After(began, request.spec.timeouts.attempt));
       Result result;
-      ++shared->streams;
+      TakeStream(*shared);
       result.lease = MakeLease(*shared);
       return result;
     }
@@ -190,13 +190,6 @@ Lease ConnectionPool::MakeLease(PooledConnection& shared) {
   const bool reused = ++shared.exchanges > 1;
   if (reused) metrics_.connections_reused.Add(1);
   metrics_.leases.Add(1);
-  if (shared.streams == 1) {
-    metrics_.connections_active.Add(1);
-    if (shared.in_pool.is_linked()) {
-      shared.in_pool.unlink();
-      metrics_.connections_idle.Add(-1);
-    }
-  }
   return Lease(*this, shared, reused);
 }
 
@@ -488,7 +481,7 @@ void ConnectionPool::Serve(Waiter& waiter, std::unique_ptr<PooledConnection> con
 }
 
 void ConnectionPool::Serve(Waiter& waiter, PooledConnection& shared) {
-  ++shared.streams;
+  TakeStream(shared);
   waiter.shared = &shared;
   TakeOff(waiter);
 }

@@ -138,6 +138,8 @@ class ConnectionPool final : private H2Session::Owner {
   // One of HTTP/2 with room, or null.
   PooledConnection* FindShared(OriginState& origin, const Route& route, Instant now);
   Lease MakeLease(PooledConnection& shared);
+  // Counts the lease that is to be made.
+  void TakeStream(PooledConnection& shared);
   void ReturnShared(PooledConnection& shared);
   void PutSharedIdle(PooledConnection& shared, Instant now);
   // Destroys it, if its session is over. Nobody leases it.

@@ -55,6 +55,14 @@ void ConnectionPool::ServeShared(PooledConnection& shared, Instant now) {
   }
 }
 
+void ConnectionPool::TakeStream(PooledConnection& shared) {
+  if (++shared.streams > 1) return;
+  metrics_.connections_active.Add(1);
+  if (!shared.in_pool.is_linked()) return;
+  shared.in_pool.unlink();
+  metrics_.connections_idle.Add(-1);
+}
+
 void ConnectionPool::PutSharedIdle(PooledConnection& shared, Instant now) {
   shared.idle_since = now;
   if (!idle_timer_.armed()) idle_timer_.Arm(After(now, options_.idle_timeout));
@@ -72,8 +80,10 @@ void ConnectionPool::ReturnShared(PooledConnection& shared) {
   const Instant now = clock_.Now();
   if (!shared.leaving && (!shared.session->usable() || !MayServeAgain(shared, now))) Leave(shared);
   if (shared.leaving) {
-    // Its session ends by itself, now that nobody uses it. It may have ended before.
-    if (shared.streams == 0) EndShared(shared);
+    if (shared.streams == 0) {
+      shared.session->Retire();
+      EndShared(shared);
+    }
     OnRoom(origin);
     return;
   }
@@ -89,7 +99,8 @@ void ConnectionPool::Leave(PooledConnection& shared) {
     shared.in_pool.unlink();
     metrics_.connections_idle.Add(-1);
   }
-  shared.session->Retire();
+  // Who has a lease may still begin a stream.
+  if (shared.streams == 0) shared.session->Retire();
 }
 
 void ConnectionPool::CloseIdle(PooledConnection& idle) {

@@ -29,6 +29,8 @@ class ScriptedConnector final : public Connector {
   void PlanFailure(FailureCode code, Phase phase = Phase::kConnect) {
     plan_.push_back({nullptr, Failure{code, phase, Processed::kNo, "as the test planned", false}});
   }
+  // Peers choose HTTP/2 where it is offered.
+  void SpeakHttp2() { http2_ = true; }
   // Connects wait until their scope stops, or Release.
   void Hold() { held_ = true; }
   void Release() {
@@ -64,6 +66,7 @@ class ScriptedConnector final : public Connector {
     result.failure = std::move(step.failure);
     if (step.peer != nullptr) {
       peers_.push_back(step.peer);
+      result.http2 = http2_ && target.version != HttpVersion::kHttp1;
       result.transport = std::make_unique<ScriptedTransport>(std::move(step.peer));
     }
     co_return result;
@@ -76,6 +79,7 @@ class ScriptedConnector final : public Connector {
   };
   Executor executor_;
   bool held_ = false;
+  bool http2_ = false;
   std::vector<Event*> waiting_;
   std::deque<Step> plan_;
   std::vector<Origin> asked_;
