@@ -132,17 +132,20 @@ void ConnectionPool::OnSessionOver(H2Session& session) {
 
 void ConnectionPool::EndShared(PooledConnection& shared) {
   if (!shared.over) return;
-  OriginState& origin = shared.origin;
-  OriginRef keep(origins_, origin);
-  // The session dies with this, and its connection with it.
-  const auto it = sessions_.find(shared.session.get());
-  std::unique_ptr<PooledConnection> connection = std::move(it->second);
-  sessions_.erase(it);
-  connection->transport->Close();
-  connection.reset();
-  --total_;
-  --origin.connections.open;
-  OnRoom(origin);
+  {
+    OriginState& origin = shared.origin;
+    OriginRef keep(origins_, origin);
+    // The session dies with this, and its connection with it.
+    const auto it = sessions_.find(shared.session.get());
+    std::unique_ptr<PooledConnection> connection = std::move(it->second);
+    sessions_.erase(it);
+    connection->transport->Close();
+    connection.reset();
+    --total_;
+    --origin.connections.open;
+    OnRoom(origin);
+  }
+  // An origin that is still held now would outlast the end of the thread's work, and its timer keep the loop.
   if (closing_ && on_less_to_end_) on_less_to_end_();
 }
 

@@ -28,12 +28,11 @@ class Line:
 
 
 PORTS = {"HTTP": False, "TLS_HTTP_1_1": False, "H2C": True, "TLS_HTTP_2": True}
-HTTP2_LANDED = "transport" in pb.FetchRequest.DESCRIPTOR.fields_by_name
 LINES = [
     Line(server, port, http2)
     for server in ("nginx", "apache", "nghttpd")
     for port, http2 in PORTS.items()
-    if (http2 or server != "nghttpd") and (HTTP2_LANDED or not http2)
+    if http2 or server != "nghttpd"
 ]
 
 
@@ -61,9 +60,8 @@ class Speaker:
     def check(self, trace: pb.Trace) -> None:
         """All of it was spoken in the version of the line."""
         assert trace.attempts
-        if HTTP2_LANDED:
-            wanted = pb.HTTP_VERSION_HTTP_2 if self.line.http2 else pb.HTTP_VERSION_HTTP_1_1
-            assert {attempt.http_version for attempt in trace.attempts} == {wanted}
+        wanted = pb.HTTP_VERSION_HTTP_2 if self.line.http2 else pb.HTTP_VERSION_HTTP_1_1
+        assert {attempt.http_version for attempt in trace.attempts} == {wanted}
 
     def has(self, *servers: str) -> None:
         """Skips the test for a server that cannot do it."""
