@@ -9,6 +9,8 @@ ExitCode ExitCodeOf(v1::ErrorCode code) {
     case v1::HTTP_REQUEST_DENIED:
     case v1::DESTINATION_IP_PROHIBITED:
     case v1::PAGE_ORIGIN_PROHIBITED:
+    case v1::REDIRECT_ORIGIN_PROHIBITED:
+    case v1::REDIRECT_INSECURE:
       return kDenied;
     case v1::DNS_ERROR:
       return kDns;
@@ -39,6 +41,7 @@ ExitCode ExitCodeOf(v1::ErrorCode code) {
       return kCertificate;
     case v1::HTTP_PROTOCOL_ERROR:
     case v1::PAGE_INVALID:
+    case v1::REDIRECT_INVALID:
       return kWeirdReply;
     case v1::HTTP2_PROTOCOL_ERROR:
     case v1::HTTP2_FLOOD:
@@ -58,6 +61,7 @@ ExitCode ExitCodeOf(v1::ErrorCode code) {
     case v1::HTTP_REQUEST_BODY_SIZE:
       return kSend;
     case v1::PAGINATION_LOOP:
+    case v1::REDIRECT_LIMIT:
       return kPaginationLoop;
     case v1::PAGE_STATUS:
       return kHttpError;

@@ -56,6 +56,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options, co
   for (int i = 0; i < std::clamp(options.threads, 1, 64); ++i) {
     engine->threads_.push_back(std::make_unique<EngineThread>(static_cast<size_t>(i), options, clock, make));
     if (!status.ok()) return status;
+    engine->threads_.back()->WaitFor(engine->roamers_);
   }
   return engine;
 }
@@ -67,7 +68,14 @@ void Engine::Start(size_t first) {
     running_.emplace_back([thread = threads_[i].get()] { thread->Run(); });
 }
 
+void Engine::OnRoamerEnded() {
+  // Stop writes and reads in the other order, so one of the two sees that nothing is left to wait for.
+  if (roamers_.fetch_sub(1) > 1 || !stopping_.load()) return;
+  for (auto& thread : threads_) thread->OnRoamersEnded();
+}
+
 void Engine::Stop() {
+  stopping_.store(true);
   for (auto& thread : threads_) thread->Stop();
   for (std::thread& thread : running_) thread.join();
   running_.clear();

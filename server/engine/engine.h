@@ -1,6 +1,7 @@
 // The engine: a few threads, each the owner of its share of the origins.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <thread>
@@ -36,6 +37,11 @@ class Engine {
   // started any more. Idempotent; not from an engine thread that Start began.
   void Stop();
 
+  // A fetch that may go on with another owner than it began with is there, or is there no more: no thread that Stop has
+  // told to end does so before. Thread-safe; the end on the owner's thread, before its OnFetchEnded.
+  void OnRoamerBegan() { roamers_.fetch_add(1); }
+  void OnRoamerEnded();
+
   // The owner of an origin: a hash that is the same for the life of the process.
   EngineThread& OwnerOf(const Origin& origin);
 
@@ -45,6 +51,8 @@ class Engine {
  private:
   Engine() = default;
 
+  std::atomic<int> roamers_{0};
+  std::atomic<bool> stopping_{false};
   std::unique_ptr<TlsContext> tls_;
   std::vector<std::unique_ptr<EngineThread>> threads_;
   std::vector<std::thread> running_;

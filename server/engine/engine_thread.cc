@@ -63,6 +63,10 @@ void EngineThread::Stop() {
   });
 }
 
+void EngineThread::OnRoamersEnded() {
+  asio::post(io_, [this] { EndIfDone(); });
+}
+
 EngineThread* EngineThread::Current() { return current; }
 
 void EngineThread::OnFetchBegan() { ++fetches_; }
@@ -74,6 +78,7 @@ void EngineThread::OnFetchEnded() {
 
 void EngineThread::EndIfDone() {
   if (!stopping_ || fetches_ > 0 || pool_->to_end() > 0) return;
+  if (roamers_ != nullptr && roamers_->load() > 0) return;
   origins_->DropUnused();
   work_.reset();
   // The resolver may still wait for an answer that nobody needs.

@@ -1,6 +1,7 @@
 // One loop, and all that belongs to it.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -42,6 +43,11 @@ class EngineThread {
   // Any thread: idle connections are closed at once, and Run returns when the fetches in flight have ended. A loop
   // driven from outside goes on as long as its driver wants it to.
   void Stop();
+
+  // `roamers`, which outlives this, counts fetches of any thread that may come here; Run does not return while there are
+  // any. Before the thread runs. OnRoamersEnded (any thread) must be called when there are none after Stop.
+  void WaitFor(const std::atomic<int>& roamers) { roamers_ = &roamers; }
+  void OnRoamersEnded();
 
   // The engine thread that the calling thread runs, or null. Any thread.
   static EngineThread* Current();
@@ -91,6 +97,7 @@ class EngineThread {
   asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor> wake_;
   Instant wake_at_ = kNever;
   size_t fetches_ = 0;
+  const std::atomic<int>* roamers_ = nullptr;
   bool stopping_ = false;
   bool runs_here_ = false;
   std::unique_ptr<Connector> connector_;

@@ -12,23 +12,27 @@
 namespace fetchd::server {
 
 class EngineThread;
+class Hops;
 class SharedCell;
 
 // One fetch handed to Fetcher::Start, which shares ownership until OnDone has returned. The response goes to the sink
 // side (ResponseSink), then OnDone is called exactly once, whatever happens.
 //
 // Threads: everything virtual is called on the owner thread of the fetch's origin; an implementation that belongs to
-// another thread posts to it. Fetcher::Cancel may be called from any thread.
+// another thread posts to it. A redirect can lead to another owner: OnStart is then called again, there. Before it
+// nothing of the response was seen, but `request_body` may have been read from. Fetcher::Cancel may be called from any
+// thread.
 class FetchCall : public ResponseSink, public std::enable_shared_from_this<FetchCall> {
  public:
-  // Set before Fetcher::Start, read-only afterwards.
+  // Set before Fetcher::Start; read-only afterwards, but for what redirects change: until OnDone it is the owner's.
   FetchSpec spec;
   // Which RPC it serves, for log and metrics: "Fetch", "FetchBatch", "FetchStream", "FetchPaged".
   std::string_view rpc = "Fetch";
 
-  // The streamed request body, or null if spec.body is the body. Owned by the implementation.
+  // The streamed request body, or null if spec.body is the body. Owned by the implementation. For the first request
+  // only; none that follows a redirect has it.
   virtual RequestBody* request_body() { return nullptr; }
-  // Called first, on the owner thread, before any other call: make Events on this executor.
+  // Called first, on the owner thread, before any other call: make Events on this executor. Once for each hop.
   virtual void OnStart(Executor owner) = 0;
   // The end. A failure with code kCancelled answers Fetcher::Cancel.
   virtual void OnDone(Outcome outcome) = 0;
@@ -47,6 +51,8 @@ class FetchCall : public ResponseSink, public std::enable_shared_from_this<Fetch
   std::atomic<EngineThread*> owner_{nullptr};
   // Owner thread; set while the fetch runs.
   CancelScope* scope_ = nullptr;
+  // Null unless the spec has HopOptions.
+  std::shared_ptr<Hops> hops_;
 };
 
 }  // namespace fetchd::server

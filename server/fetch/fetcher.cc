@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "engine/origin_state.h"
 #include "engine/service.h"
+#include "fetch/hops.h"
 #include "guard/url_guard.h"
 #include "telemetry/fetch_observer.h"
 
@@ -44,6 +45,14 @@ Fetcher::Fetcher(Engine& engine, const UrlGuard& url_guard, FetchObserver* obser
 absl::Status Fetcher::CheckUrl(const Url& url) const { return url_guard_.Check(url); }
 
 void Fetcher::Start(std::shared_ptr<FetchCall> call) {
+  if (call->spec.hops != nullptr) {
+    call->hops_ = std::make_shared<Hops>(call->spec, url_guard_);
+    engine_.OnRoamerBegan();
+  }
+  StartHop(std::move(call));
+}
+
+void Fetcher::StartHop(std::shared_ptr<FetchCall> call) {
   EngineThread& owner = engine_.OwnerOf(call->spec.url.origin());
   call->owner_.store(&owner);
   if (owner.IsCurrent()) {
@@ -62,9 +71,8 @@ void Fetcher::Cancel(const std::shared_ptr<FetchCall>& call) {
     if (call->scope_ != nullptr) call->scope_->Cancel(FailureCode::kCancelled);
     return;
   }
-  asio::post(owner->io(), [call] {
-    if (call->scope_ != nullptr) call->scope_->Cancel(FailureCode::kCancelled);
-  });
+  // By the time it is there, the fetch may have gone on with another owner.
+  asio::post(owner->io(), [this, call] { Cancel(call); });
 }
 
 void Fetcher::Begin(std::shared_ptr<FetchCall> call, EngineThread& owner) {
@@ -73,7 +81,14 @@ void Fetcher::Begin(std::shared_ptr<FetchCall> call, EngineThread& owner) {
   call->held_bytes_ = &held_bytes_;
   call->OnStart(owner.executor());
   FetchCall& c = *call;
-  owner.tasks().Spawn(Run(*this, c, owner), [this, call = std::move(call), &owner](std::exception_ptr error) {
+  owner.tasks().Spawn(Run(*this, c, owner), [this, call = std::move(call), &owner](std::exception_ptr error) mutable {
+    if (!error && call->hops_ != nullptr && call->hops_->goes_on()) {
+      call->hops_->Advance();
+      owner.metrics().fetches_in_flight.Add(-1);
+      StartHop(std::move(call));
+      owner.OnFetchEnded();
+      return;
+    }
     // The fetch has told its end itself, unless something threw, which is a bug.
     if (error) {
       call->scope_ = nullptr;
@@ -88,12 +103,14 @@ void Fetcher::Begin(std::shared_ptr<FetchCall> call, EngineThread& owner) {
       Describe(*call, record);
       Finish(*call, owner, record, std::move(outcome));
     }
+    if (call->hops_ != nullptr) engine_.OnRoamerEnded();
     owner.OnFetchEnded();
   });
 }
 
 Task<void> Fetcher::Run(Fetcher& fetcher, FetchCall& call, EngineThread& owner) {
   const FetchSpec& spec = call.spec;
+  Hops* const hops = call.hops_.get();
   const Instant began = owner.clock().Now();
   Outcome outcome;
   FetchRecord record;
@@ -105,9 +122,15 @@ Task<void> Fetcher::Run(Fetcher& fetcher, FetchCall& call, EngineThread& owner) 
       scope.Cancel(FailureCode::kCancelled);
     else if (began >= spec.deadline)
       scope.Cancel(FailureCode::kTotalTimeout);
-    FetchContext context(spec, call.request_body(), call, *origin, scope);
+    RequestBody* const body = hops != nullptr && hops->followed() > 0 ? nullptr : call.request_body();
+    FetchContext context(spec, body, hops != nullptr ? static_cast<ResponseSink&>(*hops) : call, *origin, scope);
     context.now = began;
-    if (spec.explain != Explain::kNone) {
+    if (hops != nullptr) {
+      hops->Begin(context, call);
+      outcome.trace = hops->TakeTrace();
+      context.trace = outcome.trace.get();
+    }
+    if (outcome.trace == nullptr && spec.explain != Explain::kNone) {
       outcome.trace = std::make_unique<Trace>(began, spec.explain);
       outcome.trace->Decide(began, 0, "policy", "applied", PolicyText(spec, origin->brain.rule));
       context.trace = outcome.trace.get();
@@ -124,12 +147,19 @@ Task<void> Fetcher::Run(Fetcher& fetcher, FetchCall& call, EngineThread& owner) 
     record.attempts = context.attempts;
     record.request_bytes = context.request_bytes;
     record.response_bytes = result.response_bytes;
+    if (hops != nullptr) {
+      if (hops->End(context, result, outcome)) co_return;
+      record.attempts = outcome.attempts;
+      record.redirects = hops->followed();
+      record.request_bytes = hops->request_bytes();
+      record.response_bytes = hops->response_bytes();
+    }
   }
   Describe(call, record);
   std::string redacted, detail;
   // Of use to the observer alone.
   if (fetcher.observer_ != nullptr) record.url = spec.url.Redacted(redacted);
-  record.duration = owner.clock().Now() - began;
+  record.duration = owner.clock().Now() - (hops != nullptr ? hops->began() : began);
   if (outcome.failure) {
     detail = outcome.failure->detail;
     record.failure = outcome.failure->code;

@@ -27,6 +27,8 @@ class Fetcher final : public FetchStarter {
 
  private:
   void Begin(std::shared_ptr<FetchCall> call, EngineThread& owner);
+  // The call's next hop, with the owner of its URL.
+  void StartHop(std::shared_ptr<FetchCall> call);
   static Task<void> Run(Fetcher& fetcher, FetchCall& call, EngineThread& owner);
   // What has been counted and said of a fetch, whose end is now told to its caller.
   void Finish(FetchCall& call, EngineThread& owner, const FetchRecord& record, Outcome outcome);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "model/redirect.h"
 
 namespace fetchd::server {
 namespace {
@@ -191,11 +192,13 @@ void PagedFetch::TakePage() {
     page_items_ = *std::move(items);
   }
   const uint64_t count = page_items_.items.size();
-  PageFacts facts{.url = url_,
-                  .headers = collected_.head->headers,
-                  .value = std::move(page_items_.value),
-                  .items = spec_.items ? std::make_optional(count) : std::nullopt,
-                  .body_hash = std::nullopt};
+  PageFacts facts{
+      .url = url_,
+      .arrived_at = collected_.head->redirects ? &collected_.head->redirects->redirects.back().url : nullptr,
+      .headers = collected_.head->headers,
+      .value = std::move(page_items_.value),
+      .items = spec_.items ? std::make_optional(count) : std::nullopt,
+      .body_hash = std::nullopt};
   if (spec_.rules.WatchesForIdenticalPages()) facts.body_hash = HashBody(collected_.body);
   verdict_ = pagination_.Decide(at_, facts);
   if (verdict_.next == PageVerdict::Next::kRefused) return Fail(verdict_.failure, &at_);
@@ -309,6 +312,7 @@ void PagedFetch::Fail(Failure failure, const PagingState* resume_at) {
   error.truncated = collected_.outcome.truncated;
   error.trailers = std::move(collected_.outcome.trailers);
   error.retry_at = collected_.outcome.retry_at;
+  error.redirects = std::move(collected_.outcome.redirects);
   EndWith(PagedEnd::Reason::kError, resume_at);
   end_.error = std::move(error);
 }

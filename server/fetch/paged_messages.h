@@ -85,6 +85,8 @@ struct PagedError {
   bool truncated = false;
   Headers trailers;
   std::optional<WallTime> retry_at;
+  // Followed before it failed; null: none.
+  std::shared_ptr<const RedirectChain> redirects;
 };
 
 // The end of a list.

@@ -31,10 +31,10 @@ class UrlGuard {
   // PermissionDenied with a message for the caller if the port is not allowed, if the host is an address that the
   // address guard refuses, or if it is `localhost` or below it (RFC 6761) and the guard refuses 127.0.0.1 and ::1.
   absl::Status Check(const Url& url) const;
-
- private:
+  // A part of Check.
   bool PortAllowed(uint16_t port) const;
 
+ private:
   Options options_;
   const AddressGuard& address_guard_;
 };

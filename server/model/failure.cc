@@ -82,6 +82,14 @@ std::string_view ToString(FailureCode code) {
       return "http2_flood";
     case FailureCode::kHttpVersionNotAvailable:
       return "http_version_not_available";
+    case FailureCode::kRedirectInvalid:
+      return "redirect_invalid";
+    case FailureCode::kRedirectOriginProhibited:
+      return "redirect_origin_prohibited";
+    case FailureCode::kRedirectInsecure:
+      return "redirect_insecure";
+    case FailureCode::kRedirectLimit:
+      return "redirect_limit";
     case FailureCode::kCancelled:
       return "cancelled";
     case FailureCode::kInternal:

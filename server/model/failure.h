@@ -51,6 +51,10 @@ enum class FailureCode : uint8_t {
   kHttp2StreamRefused = 37,
   kHttp2Flood = 38,
   kHttpVersionNotAvailable = 39,
+  kRedirectInvalid = 46,
+  kRedirectOriginProhibited = 47,
+  kRedirectInsecure = 48,
+  kRedirectLimit = 49,
   // Not in the proto: the caller (or the end of its RPC) cancelled. Never reported as an outcome.
   kCancelled = 200,
   // Not in the proto: a bug of ours; reported as gRPC INTERNAL.

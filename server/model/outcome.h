@@ -12,6 +12,8 @@
 
 namespace fetchd::server {
 
+struct RedirectChain;
+
 // The end of a fetch whose response, as far as there was one, went to its ResponseSink.
 struct Outcome {
   // Unset: the response is complete, or cut as asked (`truncated`).
@@ -20,7 +22,9 @@ struct Outcome {
   bool truncated = false;
   // Trailer fields of a chunked response.
   Headers trailers;
-  // Attempts made.
+  // The redirects that were followed; null: none.
+  std::shared_ptr<const RedirectChain> redirects;
+  // Attempts made, at all URLs together.
   int attempts = 0;
   // When the origin said it would answer again (Retry-After).
   std::optional<WallTime> retry_at;

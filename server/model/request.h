@@ -76,6 +76,7 @@ enum class HttpVersion : uint8_t {
   kHttp2   // HTTP/2 only; with an http URL by prior knowledge
 };
 
+struct HopOptions;
 struct Proxy;
 
 // How the connection comes to be. Two fetches may share a connection only if this is equal.
@@ -105,6 +106,8 @@ struct FetchSpec {
   uint32_t weight = 1;
   BodyLimit body_limit;
   Route route;
+  // Redirects and session; null: neither.
+  std::shared_ptr<const HopOptions> hops;
   // What the caller is told of how it went: Outcome::trace is set unless kNone.
   Explain explain = Explain::kNone;
   // When the fetch must have ended: the earlier of the total timeout and the RPC deadline less its margin.

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "model/headers.h"
 
 namespace fetchd::server {
+
+struct RedirectChain;
 
 // Status and fields of a final (not 1xx) response.
 struct ResponseHead {
@@ -15,6 +18,8 @@ struct ResponseHead {
   Headers headers;
   // Bytes of the body if the framing tells them in advance (Content-Length, or 0 where there is no body).
   std::optional<uint64_t> content_length;
+  // What led to this response; null: it is of the URL that was asked for.
+  std::shared_ptr<const RedirectChain> redirects;
 };
 
 }  // namespace fetchd::server

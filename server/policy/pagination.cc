@@ -168,7 +168,8 @@ PageVerdict Pagination::Decide(const PagingState& at, const PageFacts& page) {
 
 PageVerdict Pagination::ByUrl(const PagingState& at, PagingState after, const PageFacts& page,
                               std::string_view reference) {
-  absl::StatusOr<Url> url = page.url.Resolve(reference);
+  const Url& base = page.arrived_at != nullptr ? *page.arrived_at : page.url;
+  absl::StatusOr<Url> url = base.Resolve(reference);
   if (absl::IsPermissionDenied(url.status())) {
     return FailNext(FailureCode::kDestinationIpProhibited,
                     absl::StrCat("the next page's URL is forbidden: ", url.status().message()));
@@ -177,14 +178,14 @@ PageVerdict Pagination::ByUrl(const PagingState& at, PagingState after, const Pa
     return Refuse(FailureCode::kPageInvalid,
                   absl::StrCat("the next page's URL is malformed: ", url.status().message()));
   }
-  if (url->origin() != page.url.origin()) {
+  if (url->origin() != base.origin()) {
     if (!rules_.allow_other_origins) {
       return FailNext(FailureCode::kPageOriginProhibited,
                       absl::StrCat("the next page is on another origin, ", url->origin().ToString(),
                                    ", which allow_other_origins does not permit"),
                       url->Redacted());
     }
-    if (page.url.scheme() == Scheme::kHttps && url->scheme() == Scheme::kHttp) {
+    if (base.scheme() == Scheme::kHttps && url->scheme() == Scheme::kHttp) {
       return FailNext(FailureCode::kPageOriginProhibited, "the next page's URL leads from https back to http",
                       url->Redacted());
     }

@@ -99,7 +99,10 @@ struct JsonValue {
 
 // What is known of a page that arrived with a 2xx status.
 struct PageFacts {
+  // What was asked for.
   const Url& url;
+  // Where redirects led to; null: there were none.
+  const Url* arrived_at = nullptr;
   const Headers& headers;
   // The value at PagingRules::ValuePointer.
   JsonValue value;

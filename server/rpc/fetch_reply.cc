@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "model/redirect.h"
 #include "rpc/response_writer.h"
 #include "rpc/trace_writer.h"
 
@@ -32,6 +33,17 @@ size_t HeaderSize(const HeaderView& header) { return TextSize(header.name) + Tex
 size_t HeadersSize(const Headers& headers) {
   size_t size = 0;
   for (const HeaderView header : headers) size += DelimitedSize(HeaderSize(header));
+  return size;
+}
+
+size_t RedirectSize(const Redirect& redirect) {
+  return NumberSize(static_cast<size_t>(redirect.status)) + TextSize(redirect.url.text());
+}
+
+size_t RedirectsSize(const RedirectChain* chain) {
+  size_t size = 0;
+  if (chain == nullptr) return size;
+  for (const Redirect& redirect : chain->redirects) size += DelimitedSize(RedirectSize(redirect));
   return size;
 }
 
@@ -61,6 +73,16 @@ uint8_t* WriteHeaders(int field, const Headers& headers, uint8_t* to) {
   return to;
 }
 
+uint8_t* WriteRedirects(int field, const RedirectChain* chain, uint8_t* to) {
+  if (chain == nullptr) return to;
+  for (const Redirect& redirect : chain->redirects) {
+    to = WriteDelimiter(field, RedirectSize(redirect), to);
+    to = WriteNumber(v1::Redirect::kStatusFieldNumber, static_cast<size_t>(redirect.status), to);
+    to = WriteText(v1::Redirect::kUrlFieldNumber, redirect.url.text(), to);
+  }
+  return to;
+}
+
 }  // namespace
 
 FetchReply::FetchReply(std::string_view fetch_id, Collected& collected) : fetch_id_(fetch_id), collected_(collected) {
@@ -72,7 +94,7 @@ FetchReply::FetchReply(std::string_view fetch_id, Collected& collected) : fetch_
   }
   const ResponseHead& head = *collected.head;
   response_size_ = NumberSize(static_cast<size_t>(head.status)) + HeadersSize(head.headers) + TextSize(collected.body) +
-                   NumberSize(outcome.truncated) + HeadersSize(outcome.trailers);
+                   NumberSize(outcome.truncated) + HeadersSize(outcome.trailers) + RedirectsSize(head.redirects.get());
   size_ = TextSize(fetch_id) + NumberSize(static_cast<size_t>(outcome.attempts)) + DelimitedSize(response_size_);
   if (outcome.trace) {
     trace_ = std::make_unique<v1::Trace>();
@@ -115,6 +137,7 @@ uint8_t* FetchReply::WriteUpToBody(uint8_t* to) const {
   to = WriteHeaders(v1::HttpResponse::kHeadersFieldNumber, head.headers, to);
   to = WriteNumber(v1::HttpResponse::kTruncatedFieldNumber, outcome.truncated, to);
   to = WriteHeaders(v1::HttpResponse::kTrailersFieldNumber, outcome.trailers, to);
+  to = WriteRedirects(v1::HttpResponse::kRedirectsFieldNumber, head.redirects.get(), to);
   if (collected_.body.empty()) return to;
   return WriteDelimiter(v1::HttpResponse::kBodyFieldNumber, collected_.body.size(), to);
 }

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "fetch/json_items.h"
 #include "fetch/resume_token.h"
+#include "model/redirect.h"
 #include "rpc/field_rules.h"
 #include "rpc/request_reader.h"
 #include "rpc/violations.h"
@@ -97,6 +98,11 @@ std::variant<PagedSpec, Refusal> RequestReader::ReadPaged(v1::FetchPagedRequest&
   if (request.request().retry().mint_idempotency_key())
     violations.Add("request.", "retry.mint_idempotency_key", "is not for pages, each of which is another request");
   spec.request = ReadSpec(std::move(*request.mutable_request()), Shape::kWholeBody, facts, "request.", violations);
+  if (!spec.rules.allow_other_origins && spec.request.hops && spec.request.hops->mode == RedirectMode::kFollow) {
+    HopOptions hops = *spec.request.hops;
+    hops.mode = RedirectMode::kSameOrigin;
+    spec.request.hops = std::make_shared<const HopOptions>(std::move(hops));
+  }
   if (!violations.any() && !request.resume_token().empty()) {
     auto state = tokens.Open(request.resume_token(), facts.caller, PagedRequestHash(spec), facts.wall_now);
     if (state.ok()) {

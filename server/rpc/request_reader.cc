@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "http/multipart_body.h"
+#include "model/redirect.h"
 #include "rpc/field_rules.h"
 #include "rpc/violations.h"
 
@@ -15,6 +16,7 @@ constexpr size_t kMaxHeaders = 256;
 constexpr size_t kMaxHeaderBytes = 64 * 1024;
 constexpr uint32_t kMaxAttempts = 10;
 constexpr int kMaxRetryStatuses = 32;
+constexpr uint32_t kMaxRedirects = 20;
 
 std::string HeaderPath(int index, std::string_view part) { return Concat("headers[", index, "].", part); }
 
@@ -180,6 +182,32 @@ BodyLimit RequestReader::ReadBodyLimit(const v1::FetchRequest& request, Shape sh
   return result;
 }
 
+void RequestReader::ReadHops(const v1::FetchRequest& request, std::string_view prefix, Violations& violations,
+                             FetchSpec& spec) {
+  if (!request.has_redirects()) return;
+  HopOptions hops;
+  switch (request.redirects().mode()) {
+    case v1::RedirectPolicy::MODE_UNSPECIFIED:
+    case v1::RedirectPolicy::MODE_NONE:
+      break;
+    case v1::RedirectPolicy::MODE_SAME_ORIGIN:
+      hops.mode = RedirectMode::kSameOrigin;
+      break;
+    case v1::RedirectPolicy::MODE_FOLLOW:
+      hops.mode = RedirectMode::kFollow;
+      break;
+    default:
+      violations.Add(prefix, "redirects.mode", "is not a known value");
+  }
+  const uint32_t max = request.redirects().max_redirects();
+  if (max > kMaxRedirects) {
+    violations.Add(prefix, "redirects.max_redirects", "must be at most 20");
+  } else if (max > 0) {
+    hops.max_redirects = static_cast<int>(max);
+  }
+  if (hops.mode != RedirectMode::kNone) spec.hops = std::make_shared<const HopOptions>(std::move(hops));
+}
+
 FetchSpec RequestReader::ReadSpec(v1::FetchRequest&& request, Shape shape, const RpcFacts& facts,
                                   std::string_view prefix, Violations& violations) const {
   FetchSpec spec;
@@ -232,6 +260,7 @@ FetchSpec RequestReader::ReadSpec(v1::FetchRequest&& request, Shape shape, const
   ReadPolicies(request, shape, prefix, violations, spec);
   spec.body_limit = ReadBodyLimit(request, shape, prefix, violations);
   ReadTransport(request, prefix, violations, spec);
+  ReadHops(request, prefix, violations, spec);
   if (!v1::Explain_IsValid(request.explain())) violations.Add(prefix, "explain", "is not a known value");
   if (request.explain() != v1::EXPLAIN_UNSPECIFIED) spec.explain = static_cast<Explain>(request.explain());
   ReadBody(request, prefix, violations, spec);

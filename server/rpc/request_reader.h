@@ -106,6 +106,8 @@ class RequestReader {
   static void AddMultipartType(std::string_view boundary, std::string_view prefix, Violations& violations,
                                FetchSpec& spec);
   static void CheckPart(const v1::MultipartPart& part, std::string_view prefix, Violations& violations);
+  static void ReadHops(const v1::FetchRequest& request, std::string_view prefix, Violations& violations,
+                       FetchSpec& spec);
   PagingRules ReadPagingRules(const v1::FetchPagedRequest& request, Violations& violations) const;
 
   const ReaderOptions options_;

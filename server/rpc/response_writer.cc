@@ -3,13 +3,14 @@
 #include <optional>
 #include <utility>
 
+#include "model/redirect.h"
 #include "rpc/trace_writer.h"
 
 namespace fetchd::server {
 namespace {
 
 void WriteFailure(Failure&& failure, bool retryable, std::string&& url, const std::optional<WallTime>& retry_at,
-                  v1::FetchError& into) {
+                  const RedirectChain* redirects, v1::FetchError& into) {
   // The numbers of the model's enums are those of the proto.
   into.set_code(static_cast<v1::ErrorCode>(failure.code));
   into.set_phase(static_cast<v1::Phase>(failure.phase));
@@ -20,6 +21,7 @@ void WriteFailure(Failure&& failure, bool retryable, std::string&& url, const st
     *into.mutable_message() += "; FetchStream takes bodies of any size";
   into.set_url(std::move(url));
   if (retry_at) WriteTime(*retry_at, *into.mutable_retry_at());
+  WriteRedirects(redirects, *into.mutable_redirects());
 }
 
 void WriteResponse(const ResponseHead& head, std::string&& body, bool truncated, const Headers& trailers,
@@ -33,10 +35,10 @@ void WriteResponse(const ResponseHead& head, std::string&& body, bool truncated,
 
 // A body that was too large is not reported in part: the caller asked for all of it or none.
 void WritePartial(Failure&& failure, bool retryable, std::string&& url, const std::optional<WallTime>& retry_at,
-                  const std::optional<ResponseHead>& head, std::string&& body, bool truncated, const Headers& trailers,
-                  v1::FetchError& into) {
+                  const RedirectChain* redirects, const std::optional<ResponseHead>& head, std::string&& body,
+                  bool truncated, const Headers& trailers, v1::FetchError& into) {
   if (failure.code == FailureCode::kHttpResponseBodySize) body.clear();
-  WriteFailure(std::move(failure), retryable, std::move(url), retry_at, into);
+  WriteFailure(std::move(failure), retryable, std::move(url), retry_at, redirects, into);
   if (head) WriteResponse(*head, std::move(body), truncated, trailers, *into.mutable_partial_response());
 }
 
@@ -51,6 +53,16 @@ void WriteHeaders(const Headers& headers, google::protobuf::RepeatedPtrField<v1:
   }
 }
 
+void WriteRedirects(const RedirectChain* chain, google::protobuf::RepeatedPtrField<v1::Redirect>& into) {
+  if (chain == nullptr) return;
+  into.Reserve(static_cast<int>(chain->redirects.size()));
+  for (const Redirect& redirect : chain->redirects) {
+    v1::Redirect* out = into.Add();
+    out->set_status(static_cast<uint32_t>(redirect.status));
+    out->set_url(redirect.url.text());
+  }
+}
+
 void WriteFailedFetch(std::string_view fetch_id, Collected&& collected, v1::FetchResponse& into) {
   Outcome& outcome = collected.outcome;
   into.set_fetch_id(fetch_id.data(), fetch_id.size());
@@ -58,7 +70,8 @@ void WriteFailedFetch(std::string_view fetch_id, Collected&& collected, v1::Fetc
   if (outcome.trace) WriteTrace(*outcome.trace, *into.mutable_trace());
   const bool retryable = IsTransient(outcome.failure->code);
   WritePartial(*std::move(outcome.failure), retryable, std::move(collected.redacted_url), outcome.retry_at,
-               collected.head, std::move(collected.body), outcome.truncated, outcome.trailers, *into.mutable_error());
+               outcome.redirects.get(), collected.head, std::move(collected.body), outcome.truncated, outcome.trailers,
+               *into.mutable_error());
 }
 
 void WriteSkipped(size_t index, v1::BatchResult& into) {
@@ -69,6 +82,7 @@ void WriteSkipped(size_t index, v1::BatchResult& into) {
 void WriteHead(const ResponseHead& head, v1::ResponseHead& into) {
   into.set_status(static_cast<uint32_t>(head.status));
   WriteHeaders(head.headers, *into.mutable_headers());
+  WriteRedirects(head.redirects.get(), *into.mutable_redirects());
 }
 
 void WriteTail(Outcome&& outcome, std::string fetch_id, std::string url, uint64_t body_bytes, v1::StreamTail& into) {
@@ -80,7 +94,8 @@ void WriteTail(Outcome&& outcome, std::string fetch_id, std::string url, uint64_
   if (outcome.trace) WriteTrace(*outcome.trace, *into.mutable_trace());
   if (!outcome.failure) return;
   const bool retryable = IsTransient(outcome.failure->code);
-  WriteFailure(*std::move(outcome.failure), retryable, std::move(url), outcome.retry_at, *into.mutable_error());
+  WriteFailure(*std::move(outcome.failure), retryable, std::move(url), outcome.retry_at, outcome.redirects.get(),
+               *into.mutable_error());
 }
 
 void WritePagedMessage(PagedMessage&& message, v1::FetchPagedResponse& into) {
@@ -89,6 +104,7 @@ void WritePagedMessage(PagedMessage&& message, v1::FetchPagedResponse& into) {
   if (auto* page = std::get_if<PagedPage>(&message.content)) {
     v1::Page* out = into.mutable_page();
     WriteResponse(page->head, std::move(page->body), page->truncated, page->trailers, *out->mutable_response());
+    WriteRedirects(page->head.redirects.get(), *out->mutable_response()->mutable_redirects());
     out->set_number(page->number);
     out->set_item_count(page->item_count);
     return;
@@ -109,8 +125,8 @@ void WritePagedEnd(PagedEnd&& end, v1::FetchPagedResponse& into) {
   out->set_items(end.items);
   if (!end.error) return;
   PagedError& error = *end.error;
-  WritePartial(std::move(error.failure), error.retryable, std::move(error.url), error.retry_at, error.head,
-               std::move(error.body), error.truncated, error.trailers, *out->mutable_error());
+  WritePartial(std::move(error.failure), error.retryable, std::move(error.url), error.retry_at, error.redirects.get(),
+               error.head, std::move(error.body), error.truncated, error.trailers, *out->mutable_error());
 }
 
 }  // namespace fetchd::server

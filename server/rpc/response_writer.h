@@ -17,6 +17,8 @@ namespace fetchd::server {
 // Each fills in an empty message. The failures kCancelled and kInternal have no place in a reply: callers end the RPC
 // with a status instead.
 void WriteHeaders(const Headers& headers, google::protobuf::RepeatedPtrField<v1::Header>& into);
+// `chain` may be null: none.
+void WriteRedirects(const RedirectChain* chain, google::protobuf::RepeatedPtrField<v1::Redirect>& into);
 // A fetch that has a failure; responses are written by FetchReply.
 void WriteFailedFetch(std::string_view fetch_id, Collected&& collected, v1::FetchResponse& into);
 // An item of a batch that was not fetched because another one failed.

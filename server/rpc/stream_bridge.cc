@@ -86,7 +86,12 @@ void StreamBridge::OnStart(Executor owner) {
   owner_is_home_ = owner == home_;
   owner_ = owner;
   writable_.emplace(owner);
-  readable_.emplace(owner);
+  // The upload belongs to the first owner, and nobody reads it after a redirect.
+  if (readable_) {
+    uploader_waits_ = false;
+  } else {
+    readable_.emplace(owner);
+  }
 }
 
 void StreamBridge::OnHead(ResponseHead head) {

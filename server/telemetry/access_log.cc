@@ -35,6 +35,7 @@ void AppendLine(std::string& out, const AccessLogOptions& options, WallTime now,
     add("detail", record.detail);
   }
   line.Add("attempts", record.attempts);
+  if (record.redirects > 0) line.Add("redirects", record.redirects);
   line.Add("request_bytes", static_cast<int64_t>(record.request_bytes));
   line.Add("response_bytes", static_cast<int64_t>(record.response_bytes));
   line.AddMillis("ms", record.duration);

@@ -38,6 +38,7 @@ struct FetchRecord {
   Phase failure_phase = Phase::kPolicy;
   std::string_view detail;  // the failure's, for people
   int attempts = 0;
+  int redirects = 0;  // followed
   uint64_t request_bytes = 0;
   uint64_t response_bytes = 0;
   Duration duration{};

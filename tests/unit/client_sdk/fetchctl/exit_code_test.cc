@@ -50,6 +50,10 @@ TEST(ExitCodeOf, EveryErrorCode) {
       {v1::HTTP2_STREAM_REFUSED, 92},
       {v1::HTTP2_FLOOD, 16},
       {v1::HTTP_VERSION_NOT_AVAILABLE, 16},
+      {v1::REDIRECT_INVALID, 8},
+      {v1::REDIRECT_ORIGIN_PROHIBITED, 9},
+      {v1::REDIRECT_INSECURE, 9},
+      {v1::REDIRECT_LIMIT, 47},
   };
   for (const Row& row : rows) EXPECT_EQ(ExitCodeOf(row.code), row.expected) << v1::ErrorCode_Name(row.code);
   // The table is whole: all codes of the contract but UNSPECIFIED.
