@@ -18,8 +18,8 @@ LABEL org.opencontainers.image.title="fetchd" \
 # The libraries that the two programs link, and the certificates that https needs.
 RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      ca-certificates libgrpc++1.51 libprotobuf32 libssl3 libabsl20220623 libboost-url1.81.0 libc-ares2 libnghttp2-14 libsimdjson14 \
-      libyaml-cpp0.7 libprometheus-cpp-core1.0 libmimalloc2.0 && \
+      ca-certificates libgrpc++1.51 libprotobuf32 libssl3 libabsl20220623 libboost-url1.81.0 libc-ares2 libnghttp2-14 libpsl5 libsimdjson14 \
+      publicsuffix libyaml-cpp0.7 libprometheus-cpp-core1.0 libmimalloc2.0 && \
     rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* && \
     useradd --system --uid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin fetchd
 COPY --from=build /out/ /

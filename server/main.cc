@@ -185,7 +185,8 @@ int Serve(const RoomOptions& options, const ServerConfig& config) {
   if (!engine.ok()) return Complain(kExitBadConfig, std::string(engine.status().message()));
   // Without an observer a fetch need not be put into words at all.
   const bool logs_fetches = options.access_log.which != AccessLogOptions::Which::kNone;
-  Fetcher fetcher(**engine, url_guard, logs_fetches ? &access_log : nullptr);
+  CookieStore cookies(options.sessions, clock);
+  Fetcher fetcher(**engine, url_guard, logs_fetches ? &access_log : nullptr, &cookies);
   const ResumeTokens tokens(options.tokens);
 
   std::atomic<bool> ready = false;

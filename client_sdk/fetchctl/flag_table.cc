@@ -207,10 +207,11 @@ void AddRequestFlags(std::vector<Flag>& flags) {
              }
              return absl::InvalidArgumentError(absl::StrCat("'", value, "' is not interactive, normal or bulk"));
            }},
-          {'L', "follow", "", kFetching, "follow redirects, up to 10",
-           Do([](Invocation& i, const std::string&) {
+          {'L', "follow", "", kFetching, "follow redirects, up to 10", Do([](Invocation& i, const std::string&) {
              i.request.mutable_redirects()->set_mode(v1::RedirectPolicy::MODE_FOLLOW);
            })},
+          {0, "session", "NAME", kFetching, "keep cookies in this session of yours, and send them",
+           Do([](Invocation& i, const std::string& value) { i.request.set_session(value); })},
           {0, "max-filesize", "BYTES", kFetching, "fail when a response body is larger (k, M, G are understood)",
            Size([](Invocation& i, uint64_t n) { i.request.mutable_body_policy()->set_max_bytes(n); })},
           {0, "truncate", "", kFetching, "cut larger bodies to --max-filesize instead of failing",

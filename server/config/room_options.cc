@@ -165,6 +165,11 @@ absl::StatusOr<RoomOptions> MakeRoomOptions(const LoadedConfig& loaded) {
   options.ops.listen = *ParseEndpoint(config.ops().listen());
   options.tokens.ttl = ToDuration(config.paging().resume_token_ttl());
 
+  options.sessions.ttl = ToDuration(config.sessions().ttl());
+  options.sessions.max_jars = config.sessions().max_jars();
+  options.sessions.max_jars_per_caller = config.sessions().max_jars_per_caller();
+  options.sessions.max_bytes = config.sessions().max_bytes();
+
   FileReader files(loaded.places);
   if (config.tls().has_cert_file()) options.rpc.tls = MakeTls(config.tls(), files);
   if (config.upstream_tls().has_ca_file()) files.Certificates("upstream_tls.ca_file", config.upstream_tls().ca_file());

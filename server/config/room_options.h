@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "config/load.h"
 #include "config/policy_rules.h"
+#include "cookies/cookie_store.h"
 #include "engine/engine_options.h"
 #include "fetch/resume_token.h"
 #include "guard/address_guard.h"
@@ -25,6 +26,7 @@ struct RoomOptions {
   // For the PolicySource that the engine and the readers of requests share.
   PolicyRules policies;
   ResumeTokenOptions tokens;
+  CookieStore::Options sessions;
   RpcServerOptions rpc;
   OpsOptions ops;
   // From the signal to the moment when calls in progress are cut off: drain.pause and drain.deadline together.

@@ -39,14 +39,14 @@ std::string PolicyText(const FetchSpec& spec, const std::string& rule) {
 
 }  // namespace
 
-Fetcher::Fetcher(Engine& engine, const UrlGuard& url_guard, FetchObserver* observer)
-    : engine_(engine), url_guard_(url_guard), observer_(observer) {}
+Fetcher::Fetcher(Engine& engine, const UrlGuard& url_guard, FetchObserver* observer, CookieStore* cookies)
+    : engine_(engine), url_guard_(url_guard), observer_(observer), cookies_(cookies) {}
 
 absl::Status Fetcher::CheckUrl(const Url& url) const { return url_guard_.Check(url); }
 
 void Fetcher::Start(std::shared_ptr<FetchCall> call) {
   if (call->spec.hops != nullptr) {
-    call->hops_ = std::make_shared<Hops>(call->spec, url_guard_);
+    call->hops_ = std::make_shared<Hops>(call->spec, url_guard_, cookies_);
     engine_.OnRoamerBegan();
   }
   StartHop(std::move(call));
@@ -111,6 +111,7 @@ void Fetcher::Begin(std::shared_ptr<FetchCall> call, EngineThread& owner) {
 Task<void> Fetcher::Run(Fetcher& fetcher, FetchCall& call, EngineThread& owner) {
   const FetchSpec& spec = call.spec;
   Hops* const hops = call.hops_.get();
+  if (hops != nullptr) hops->TakeCookies();
   const Instant began = owner.clock().Now();
   Outcome outcome;
   FetchRecord record;

@@ -9,6 +9,7 @@
 
 namespace fetchd::server {
 
+class CookieStore;
 class Engine;
 class FetchObserver;
 class UrlGuard;
@@ -17,8 +18,8 @@ struct FetchRecord;
 // Starts fetches on the engine. Thread-safe. Outlives every call it started.
 class Fetcher final : public FetchStarter {
  public:
-  // All outlive this. `observer` hears of each fetch that ended; may be null.
-  Fetcher(Engine& engine, const UrlGuard& url_guard, FetchObserver* observer = nullptr);
+  // All outlive this. `observer` hears of each fetch that ended, `cookies` has the sessions; both may be null.
+  Fetcher(Engine& engine, const UrlGuard& url_guard, FetchObserver* observer = nullptr, CookieStore* cookies = nullptr);
 
   absl::Status CheckUrl(const Url& url) const override;
   void Start(std::shared_ptr<FetchCall> call) override;
@@ -36,6 +37,7 @@ class Fetcher final : public FetchStarter {
   Engine& engine_;
   const UrlGuard& url_guard_;
   FetchObserver* observer_;
+  CookieStore* cookies_;
   SharedCell held_bytes_;
 };
 

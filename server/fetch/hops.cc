@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "cookies/cookie_store.h"
 #include "guard/url_guard.h"
 
 namespace fetchd::server {
@@ -14,7 +15,16 @@ constexpr size_t kScratch = 8 * 1024;
 
 }  // namespace
 
-Hops::Hops(FetchSpec& spec, const UrlGuard& guard) : spec_(spec), guard_(guard) {}
+Hops::Hops(FetchSpec& spec, const UrlGuard& guard, CookieStore* cookies)
+    : spec_(spec), guard_(guard), cookies_(cookies) {}
+
+void Hops::TakeCookies() {
+  if (!has_session()) return;
+  // Those of the hop before; a session goes with no others.
+  spec_.headers.Remove("cookie");
+  const std::string cookies = cookies_->HeaderFor(spec_.caller, spec_.hops->session, spec_.url);
+  if (!cookies.empty()) spec_.headers.Add("cookie", cookies);
+}
 
 void Hops::Begin(FetchContext& context, ResponseSink& caller) {
   context_ = &context;
@@ -27,6 +37,7 @@ void Hops::Begin(FetchContext& context, ResponseSink& caller) {
 }
 
 void Hops::OnHead(ResponseHead head) {
+  if (has_session()) cookies_->OnResponse(spec_.caller, spec_.hops->session, spec_.url, head.headers);
   decision_ = Decide(head);
   status_ = head.status;
   NoteDecision(head);

@@ -13,10 +13,12 @@
 
 namespace fetchd::server {
 
+class CookieStore;
 class UrlGuard;
 
 // What one fetch that may take several hops knows from each to the next, and the sink between a hop and the caller: it
-// looks at each response, swallows those that lead elsewhere, and passes on the one that does not.
+// looks at each response, swallows those that lead elsewhere, and passes on the one that does not. Each hop of a
+// session takes its cookies along and brings home new ones.
 //
 // Owned by the call; belongs to the owner thread of the hop that runs. Made only for fetches with HopOptions.
 class Hops final : public ResponseSink {
@@ -24,9 +26,12 @@ class Hops final : public ResponseSink {
   // What is read of the body of a redirect that is followed; a longer one costs the connection.
   static constexpr uint64_t kMaxSwallowed = 64 * 1024;
 
-  // `spec` is the call's, which Advance changes, and has HopOptions. Both outlive this.
-  Hops(FetchSpec& spec, const UrlGuard& guard);
+  // `spec` is the call's, which this changes from hop to hop, and has HopOptions. `cookies` may be null if that has no
+  // session. All outlive this.
+  Hops(FetchSpec& spec, const UrlGuard& guard, CookieStore* cookies);
 
+  // Puts the cookies for the next hop into the spec. Before the hop's context is made.
+  void TakeCookies();
   // The next hop begins, whose response goes to `caller` unless it leads elsewhere. `context` has this as its sink. All
   // outlive the hop.
   void Begin(FetchContext& context, ResponseSink& caller);
@@ -57,6 +62,7 @@ class Hops final : public ResponseSink {
   // The guard's word on where the redirect leads.
   void Guard(RedirectDecision& decision) const;
   void NoteDecision(const ResponseHead& head) const;
+  bool has_session() const { return cookies_ != nullptr && !spec_.hops->session.empty(); }
   void SwallowAtMost(uint64_t bytes);
   bool swallows() const {
     return decision_.verdict == RedirectVerdict::kFollow || decision_.verdict == RedirectVerdict::kRefuse;
@@ -64,6 +70,7 @@ class Hops final : public ResponseSink {
 
   FetchSpec& spec_;
   const UrlGuard& guard_;
+  CookieStore* const cookies_;
 
   // Of the hop that runs.
   FetchContext* context_ = nullptr;

@@ -184,8 +184,16 @@ BodyLimit RequestReader::ReadBodyLimit(const v1::FetchRequest& request, Shape sh
 
 void RequestReader::ReadHops(const v1::FetchRequest& request, std::string_view prefix, Violations& violations,
                              FetchSpec& spec) {
-  if (!request.has_redirects()) return;
+  if (!request.has_redirects() && request.session().empty()) return;
   HopOptions hops;
+  if (!request.session().empty()) {
+    if (const char* wrong = CheckCaller(request.session())) {
+      violations.Add(prefix, "session", wrong);
+    } else if (spec.headers.Has("cookie")) {
+      violations.Add(prefix, "session", "cannot go with a cookie header");
+    }
+    hops.session = request.session();
+  }
   switch (request.redirects().mode()) {
     case v1::RedirectPolicy::MODE_UNSPECIFIED:
     case v1::RedirectPolicy::MODE_NONE:
@@ -205,7 +213,7 @@ void RequestReader::ReadHops(const v1::FetchRequest& request, std::string_view p
   } else if (max > 0) {
     hops.max_redirects = static_cast<int>(max);
   }
-  if (hops.mode != RedirectMode::kNone) spec.hops = std::make_shared<const HopOptions>(std::move(hops));
+  if (hops.mode != RedirectMode::kNone || !hops.session.empty()) spec.hops = std::make_shared<const HopOptions>(std::move(hops));
 }
 
 FetchSpec RequestReader::ReadSpec(v1::FetchRequest&& request, Shape shape, const RpcFacts& facts,
