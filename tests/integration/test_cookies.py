@@ -54,7 +54,9 @@ def within(session: str, url: str, follow: bool = False, **more: Any) -> pb.Fetc
     return request
 
 
-def sets(origin: ScriptedOrigin, path: str, *cookies: str, status: int = 200, more: Tuple[Tuple[str, str], ...] = ()) -> str:
+def sets(
+    origin: ScriptedOrigin, path: str, *cookies: str, status: int = 200, more: Tuple[Tuple[str, str], ...] = ()
+) -> str:
     """Sets these cookies; returns the URL."""
     fields = tuple(("set-cookie", cookie) for cookie in cookies) + more
     return origin.route(path, lambda c: c.reply(b"set", status, fields))
@@ -77,7 +79,8 @@ def test_off_by_default(client: Client, origin: ScriptedOrigin) -> None:
 
 
 def test_cookies_are_kept_and_sent(client: Client, origin: ScriptedOrigin, session: str) -> None:
-    url = sets(origin, "/set", "a=1", "b=2; Path=/show; Max-Age=100", "c=3; Path=/other", "gone=4; Max-Age=0", "nameless")
+    cookies = ["a=1", "b=2; Path=/show; Max-Age=100", "c=3; Path=/other", "gone=4; Max-Age=0", "nameless"]
+    url = sets(origin, "/set", *cookies)
     response = response_of(client.fetch(within(session, url)))
     # The caller sees them all the same.
     assert [value for name, value in headers_of(response) if name == "set-cookie"][0] == b"a=1"
@@ -133,7 +136,8 @@ def test_hosts_and_suffixes(client: Client, dns: Any, origin: ScriptedOrigin, se
 def test_secure_cookies(client: Client, safe: ScriptedOrigin, origin: ScriptedOrigin, session: str) -> None:
     """Of 127.0.0.1, on whatever port: only TLS sets and gets them."""
     client.fetch(within(session, sets(origin, "/set", "early=1; Secure", "__Host-early=1; Secure; Path=/")))
-    client.fetch(within(session, sets(safe, "/set", "s=1; Secure", "__Host-h=2; Secure; Path=/", "__Secure-x=3", "open=4")))
+    cookies = ["s=1; Secure", "__Host-h=2; Secure; Path=/", "__Secure-x=3", "open=4"]
+    client.fetch(within(session, sets(safe, "/set", *cookies)))
     assert response_of(client.fetch(within(session, shows(safe)))).body == b"s=1; __Host-h=2; open=4"
     assert response_of(client.fetch(within(session, shows(origin)))).body == b"open=4"
     client.fetch(within(session, sets(origin, "/over", "s=evil", "open=5")))

@@ -134,7 +134,14 @@ class TestRequests:
 
     @pytest.mark.parametrize(
         "location, target",
-        [("c", "/d/c"), ("../c", "/c"), ("?x=1", "/d/a?x=1"), ("//{self}/c", "/c"), ("/c#part", "/c"), ("/é", "/%C3%A9")],
+        [
+            ("c", "/d/c"),
+            ("../c", "/c"),
+            ("?x=1", "/d/a?x=1"),
+            ("//{self}/c", "/c"),
+            ("/c#part", "/c"),
+            ("/é", "/%C3%A9"),
+        ],
     )
     def test_locations(self, client: Client, origin: ScriptedOrigin, location: str, target: str) -> None:
         location = location.replace("{self}", f"127.0.0.1:{origin.port}")
@@ -329,7 +336,7 @@ class TestHops:
         assert "302" in followed[0].detail and elsewhere.url("/end") in followed[0].detail
         assert "secret" not in str(reply.trace)
         line, *more = wait_until(
-            lambda: [at for at in fetchd.access_log().splitlines() if f"id={reply.fetch_id} " in at], "a line in the log"
+            lambda: [at for at in fetchd.access_log().splitlines() if f"id={reply.fetch_id} " in at], "it is logged"
         )
         assert not more and " redirects=1 " in line and " attempts=3 " in line and " status=200 " in line
         assert elsewhere.url("/end?token=*") in line
@@ -390,10 +397,10 @@ class TestHops:
                     gone.set()
 
                 url = redirect(origin, f"/{other.port}", other.route("/hang", script))
-                for start in ("fetch", "stream"):
+                for start in (client.fetch_later, lambda request: client.stream(request).call):
                     arrived.clear()
                     gone.clear()
-                    call = client.fetch_later(following(url)) if start == "fetch" else client.stream(following(url)).call
+                    call = start(following(url))
                     assert arrived.wait(20)
                     call.cancel()
                     assert gone.wait(20)
@@ -472,7 +479,8 @@ class TestOtherShapes:
 def test_httpbin(client: Client, httpbin: Httpbin) -> None:
     response = response_of(client.fetch(following(httpbin.url("/absolute-redirect/3"))))
     assert len(response.redirects) == 3 and response.redirects[-1].url == httpbin.url("/get")
-    response = response_of(client.fetch(following(httpbin.url("/redirect-to?url=/post&status_code=307"), method="POST", body=b"x=1")))
+    url = httpbin.url("/redirect-to?url=/post&status_code=307")
+    response = response_of(client.fetch(following(url, method="POST", body=b"x=1")))
     assert b'"x=1"' in response.body
 
 

@@ -56,7 +56,7 @@ class ManualStarter final : public FetchStarter {
     if (failure) {
       outcome.failure = Failure{*failure, Phase::kWait, Processed::kMaybe, "as the test wants it"};
     } else {
-      call->OnHead({.status = 200, .headers = {}, .content_length = body});
+      call->OnHead({.status = 200, .headers = {}, .content_length = body, .redirects = nullptr});
       for (size_t left = body; left > 0;) {
         const auto room = call->Prepare(left);
         call->Commit(room.size());

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "fetch/resume_token.h"
+#include "model/redirect.h"
 #include "policy/classify.h"
 #include "support/fake_clock.h"
 
@@ -79,6 +80,13 @@ struct BadRow {
 constexpr char kUrl[] = "url: 'http://h/'";
 
 const BadRow kBadRows[] = {
+    // Redirects and sessions.
+    {Rpc::kFetch, "url: 'http://h/' redirects { mode: 4 }", "redirects.mode", "is not a known value"},
+    {Rpc::kFetch, "url: 'http://h/' redirects { mode: MODE_FOLLOW max_redirects: 21 }", "redirects.max_redirects",
+     "must be at most 20"},
+    {Rpc::kFetch, "url: 'http://h/' session: 'a b'", "session", "must be 1 to 64 of [A-Za-z0-9._-]"},
+    {Rpc::kFetch, "url: 'http://h/' session: 's' headers { name: 'Cookie' value: 'a=b' }", "session",
+     "cannot go with a cookie header"},
     // URL.
     {Rpc::kFetch, "", "url", "required"},
     {Rpc::kFetch, "url: 'example.com/x'", "url", ""},
@@ -490,6 +498,34 @@ TEST(FetchIdsTest, AreSixteenHexadecimalDigitsAndDistinct) {
   EXPECT_EQ(first.size(), 16U);
   EXPECT_EQ(first.find_first_not_of("0123456789abcdef"), std::string::npos);
   EXPECT_NE(first, ids.Next());
+}
+
+TEST_F(RequestReaderTest, RedirectsAndSessionAreOffByDefault) {
+  EXPECT_EQ(Good(kUrl).hops, nullptr);
+  EXPECT_EQ(Good("url: 'http://h/' redirects { mode: MODE_NONE max_redirects: 5 }").hops, nullptr);
+  const FetchSpec follow = Good("url: 'http://h/' redirects { mode: MODE_FOLLOW }");
+  ASSERT_NE(follow.hops, nullptr);
+  EXPECT_EQ(follow.hops->mode, RedirectMode::kFollow);
+  EXPECT_EQ(follow.hops->max_redirects, 10);
+  EXPECT_EQ(follow.hops->session, "");
+  const FetchSpec session =
+      Good("url: 'http://h/' session: 's' redirects { mode: MODE_SAME_ORIGIN max_redirects: 20 }");
+  ASSERT_NE(session.hops, nullptr);
+  EXPECT_EQ(session.hops->mode, RedirectMode::kSameOrigin);
+  EXPECT_EQ(session.hops->max_redirects, 20);
+  EXPECT_EQ(Good("url: 'http://h/' session: 's'").hops->session, "s");
+}
+
+TEST_F(RequestReaderTest, PagesAreNotRedirectedWhereTheyMayNotLead) {
+  const auto mode = [&](const std::string& more) {
+    auto read =
+        Reader().ReadPaged(Parse<v1::FetchPagedRequest>(
+                               "request { url: 'http://h/' redirects { mode: MODE_FOLLOW } } link_header {} " + more),
+                           tokens_, Facts());
+    return std::get<PagedSpec>(read).request.hops->mode;
+  };
+  EXPECT_EQ(mode(""), RedirectMode::kSameOrigin);
+  EXPECT_EQ(mode("allow_other_origins: true"), RedirectMode::kFollow);
 }
 
 }  // namespace

@@ -88,7 +88,7 @@ TEST(BlockSize, GrowsWithWhatHasPassedAndBeginsAnewForACallerThatIsSlow) {
 TEST_F(StreamBridgeTest, ASlowCallerStopsTheReadAfterTwoBlocks) {
   constexpr size_t kFirst = BlockSize::kLeast;
   Make();
-  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt});
+  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt, .redirects = nullptr});
   EXPECT_EQ(Fill(), 2 * kFirst);
   EXPECT_TRUE(bridge_->Prepare(1).empty());
   // Taking is not enough: gRPC still holds the bytes.
@@ -108,7 +108,7 @@ TEST_F(StreamBridgeTest, ASlowCallerStopsTheReadAfterTwoBlocks) {
 
 TEST_F(StreamBridgeTest, ACallerThatIsSlowGetsSmallBlocksAgain) {
   Make();
-  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt});
+  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt, .redirects = nullptr});
   GrowTo(BlockSize::kMost);
   Fill();
   EXPECT_TRUE(bridge_->Prepare(1).empty());
@@ -121,7 +121,7 @@ TEST_F(StreamBridgeTest, ACallerThatIsSlowGetsSmallBlocksAgain) {
 
 TEST_F(StreamBridgeTest, ChunksAreFilledUpToTheMostFromSeveralBlocks) {
   Make();
-  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt});
+  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt, .redirects = nullptr});
   GrowTo(BlockSize::kMost);
   Fill();
   std::string all;
@@ -142,7 +142,7 @@ TEST_F(StreamBridgeTest, ChunksAreFilledUpToTheMostFromSeveralBlocks) {
 
 TEST_F(StreamBridgeTest, AChunkMayEndInTheMiddleOfABlock) {
   Make();
-  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt});
+  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt, .redirects = nullptr});
   GrowTo(BlockSize::kMost);
   bridge_->Prepare(64 * 1024);
   bridge_->Commit(64 * 1024);
@@ -162,7 +162,7 @@ TEST_F(StreamBridgeTest, AChunkMayEndInTheMiddleOfABlock) {
 
 TEST_F(StreamBridgeTest, SmallBodiesTakeSmallBlocks) {
   Make();
-  bridge_->OnHead({.status = 200, .headers = {}, .content_length = 1000});
+  bridge_->OnHead({.status = 200, .headers = {}, .content_length = 1000, .redirects = nullptr});
   EXPECT_EQ(bridge_->Prepare(1 << 20).size(), 1000U);
   bridge_->Commit(1000);
   EXPECT_EQ(Size(bridge_->TakePieces()), 1000U);
@@ -170,7 +170,7 @@ TEST_F(StreamBridgeTest, SmallBodiesTakeSmallBlocks) {
 
 TEST_F(StreamBridgeTest, GivesWhatHasArrivedAndKeepsFillingTheSameBlock) {
   Make();
-  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt});
+  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt, .redirects = nullptr});
   const auto put = [this](std::string_view text) {
     const std::span<char> room = bridge_->Prepare(1 << 20);
     std::copy(text.begin(), text.end(), room.begin());
@@ -190,7 +190,7 @@ TEST_F(StreamBridgeTest, GivesWhatHasArrivedAndKeepsFillingTheSameBlock) {
 
 TEST_F(StreamBridgeTest, TheOutcomeComesAfterEverythingElse) {
   Make();
-  bridge_->OnHead({.status = 204, .headers = {}, .content_length = std::nullopt});
+  bridge_->OnHead({.status = 204, .headers = {}, .content_length = std::nullopt, .redirects = nullptr});
   bridge_->Prepare(10);
   bridge_->Commit(5);
   bridge_->OnDone({});
@@ -204,7 +204,7 @@ TEST_F(StreamBridgeTest, TheOutcomeComesAfterEverythingElse) {
 
 TEST_F(StreamBridgeTest, TellsHomeOnceForWhatArrivesTogether) {
   Make();
-  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt});
+  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt, .redirects = nullptr});
   for (int i = 0; i < 10; ++i) {
     bridge_->Prepare(10);
     bridge_->Commit(10);
@@ -228,6 +228,26 @@ TEST_F(StreamBridgeTest, AFullUploadQueueStopsReadingFromTheCaller) {
   loop_.Poll();
   EXPECT_EQ(listener_.calls, 1);
   EXPECT_TRUE(bridge_->WantsUpload());
+}
+
+TEST_F(StreamBridgeTest, AfterARedirectTheUploadIsNobodys) {
+  Make(StreamBridge::Upload{});
+  std::string_view piece;
+  EXPECT_EQ(bridge_->request_body()->Peek(piece), RequestBody::State::kWait);
+  // The next hop: its owner must not be woken for a body that it does not read.
+  bridge_->OnStart(loop_.executor());
+  bridge_->Push("abc");
+  loop_.Poll();
+  std::optional<bool> woken;
+  loop_.Start(WaitFor(bridge_->request_body()->Readable(), loop_.scope()), woken);
+  bridge_->Push("def");
+  loop_.Poll();
+  EXPECT_FALSE(woken.has_value());
+  bridge_->OnHead({});
+  EXPECT_GT(Fill(), 0U);
+  loop_.scope().Cancel(FailureCode::kCancelled);
+  loop_.Poll();
+  EXPECT_FALSE(woken.value_or(true));
 }
 
 TEST_F(StreamBridgeTest, AnUploadEndsAfterItsLastByteAndFailsAtOnce) {

@@ -56,6 +56,7 @@ TEST(Parse, Requests) {
       {{"get", "--retry", "9", "--idempotent", "http://a/"}, url + "retry { max_attempts: 10 idempotent: true }"},
       {{"get", "--profile", "nightly", "--priority", "bulk", "http://a/"},
        url + R"(profile: "nightly" priority: PRIORITY_BULK)"},
+      {{"get", "-L", "--session", "s1", "http://a/"}, url + R"(redirects { mode: MODE_FOLLOW } session: "s1")"},
       {{"get", "--priority=interactive", "http://a/"}, url + "priority: PRIORITY_INTERACTIVE"},
       {{"get", "--max-filesize", "64k", "http://a/"}, url + "body_policy { max_bytes: 65536 }"},
       {{"get", "--max-filesize", "10M", "--truncate", "http://a/"},
