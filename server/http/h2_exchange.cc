@@ -157,6 +157,7 @@ class Exchange final : private H2Stream {
         }
         held_.clear();
         held_from_ = 0;
+        session_.SetStalled(*id_, false);
         kept_pace_ = false;
         Arm(scope_.Now());
       }
@@ -242,7 +243,12 @@ class Exchange final : private H2Stream {
       Grow(n);
     }
     if (n < bytes.size()) {
+      if (held_from_ > held_.size() / 2) {
+        held_.erase(0, held_from_);
+        held_from_ = 0;
+      }
       held_.append(bytes.substr(n));
+      session_.SetStalled(*id_, true);
       changed_.Set();
       return;
     }

@@ -168,6 +168,7 @@ H2Session::H2Session(const H2Options& options, Transport& transport, std::span<c
       owner_(owner),
       scope_(clock, timers, kNever, FailureCode::kInternal),
       wake_(executor),
+      readable_(executor),
       timer_(timers, [this] { OnTimer(); }),
       now_(clock.Now()),
       last_read_(now_),
@@ -223,6 +224,12 @@ Task<void> H2Session::Read(H2Session& self) {
   // From the loop, so that whoever made the session knows of it before anything happens.
   co_await Yield(self.executor_);
   while (!self.failure_) {
+    if (self.stalled_ > 0 && self.stalled_ == self.attached_) {
+      co_await self.readable_.Wait(self.scope_);
+      // A pause of ours is no silence of the origin.
+      self.last_read_ = self.clock_.Now();
+      if (!self.scope_.stopped()) continue;
+    }
     IoResult r = co_await self.transport_.ReadSome(self.scratch_, self.scope_);
     if (self.failure_) break;
     if (!r.ok()) {
@@ -336,7 +343,8 @@ void H2Session::Die(FailureCode code, std::string detail) {
   // Of no effect if nghttp2 has said so itself.
   nghttp2_session_terminate_session(session_.get(), why);
   auto slots = std::exchange(slots_, {});
-  attached_ = 0;
+  attached_ = stalled_ = 0;
+  readable_.Set();
   // What never spoke HTTP/2 did not understand the requests either.
   wants_http1_ = wants_http1_ || (!settled_ && code == FailureCode::kHttp2ProtocolError);
   const H2StreamEnd end{.failure = failure_->code,
@@ -400,7 +408,7 @@ void H2Session::OnStreamClosed(int32_t id, uint32_t code) {
     it->second.ended = true;
   }
   if (slot.stream == nullptr) return;
-  --attached_;
+  CountOut(slot);
   H2StreamEnd end;
   if (slot.reset_by_peer == NGHTTP2_HTTP_1_1_REQUIRED) {
     wants_http1_ = retired_ = true;
@@ -451,6 +459,7 @@ void H2Session::OnTimer() {
   now_ = clock_.Now();
   if (!settled_) return Die(FailureCode::kHttp2ProtocolError, "the origin sent no SETTINGS");
   if (attached_ == 0) return;
+  if (stalled_ == attached_) return timer_.Arm(After(now_, options_.ping_after));
   if (ping_out_) return Die(FailureCode::kConnectionTerminated, "the origin did not answer a PING");
   if (now_ - last_read_ < options_.ping_after) return timer_.Arm(After(last_read_, options_.ping_after));
   nghttp2_submit_ping(session_.get(), NGHTTP2_FLAG_NONE, nullptr);
@@ -484,6 +493,7 @@ std::optional<int32_t> H2Session::Submit(std::span<const nghttp2_nv> fields, boo
   }
   slots_[id].stream = &stream;
   ++attached_;
+  readable_.Set();
   OnUsefulFrame();
   ArmTimer();
   Wake();
@@ -499,6 +509,25 @@ void H2Session::Consume(int32_t id, size_t n) {
   if (session_ == nullptr || n == 0) return;
   nghttp2_session_consume(session_.get(), id, n);
   if (nghttp2_session_want_write(session_.get()) != 0) Wake();
+}
+
+void H2Session::SetStalled(int32_t id, bool stalled) {
+  const auto it = slots_.find(id);
+  if (it == slots_.end() || it->second.stream == nullptr || it->second.stalled == stalled) return;
+  it->second.stalled = stalled;
+  if (stalled) {
+    ++stalled_;
+  } else {
+    --stalled_;
+    readable_.Set();
+  }
+}
+
+void H2Session::CountOut(const Slot& slot) {
+  --attached_;
+  if (slot.stalled) --stalled_;
+  // The one that is left may be stalled, or not.
+  readable_.Set();
 }
 
 void H2Session::Widen(int32_t id, uint32_t window) {
@@ -518,7 +547,7 @@ void H2Session::Detach(int32_t id, uint32_t code) {
   slots_.erase(it);
   if (slot.held > 0) nghttp2_session_consume(session_.get(), id, slot.held);
   if (slot.stream != nullptr) {
-    --attached_;
+    CountOut(slot);
     nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, id, code);
     EndIfDone();
   }

@@ -129,6 +129,9 @@ class H2Session {
   std::optional<int32_t> Submit(std::span<const nghttp2_nv> fields, bool has_body, H2Stream& stream);
   // `n` bytes of the stream's body were taken, also after its end: opens the windows again.
   void Consume(int32_t id, size_t n);
+  // The stream holds bytes that its caller does not take yet. When all of them do, nothing more is read: what a peer
+  // sends is better kept by the network than by us.
+  void SetStalled(int32_t id, bool stalled);
   // The stream may have twice the window.
   void Widen(int32_t id, uint32_t window);
   // The stream's OnWantBody has something to say again.
@@ -141,6 +144,15 @@ class H2Session {
   const H2Options& options() const { return options_; }
 
  private:
+  struct Slot {
+    H2Stream* stream = nullptr;
+    // Bytes given to the stream and not consumed yet.
+    uint64_t held = 0;
+    bool ended = false;
+    bool stalled = false;
+    // By which code the origin reset it.
+    std::optional<uint32_t> reset_by_peer;
+  };
   struct Callbacks;
   struct SessionDeleter {
     void operator()(nghttp2_session* s) const { nghttp2_session_del(s); }
@@ -149,6 +161,8 @@ class H2Session {
   static Task<void> Read(H2Session& self);
   static Task<void> Write(H2Session& self);
   void OnLoopEnded();
+  // Of a slot that is about to lose its stream.
+  void CountOut(const Slot& slot);
   void Feed(std::span<const char> bytes);
   // nghttp2 wants to read no more.
   void DieIfOver();
@@ -177,19 +191,14 @@ class H2Session {
   CancelScope scope_;
   // The writer has something to do.
   Event wake_;
+  // Reading is worth while again.
+  Event readable_;
   Timer timer_;
   std::string out_;
-  struct Slot {
-    H2Stream* stream = nullptr;
-    // Bytes given to the stream and not consumed yet.
-    uint64_t held = 0;
-    bool ended = false;
-    // By which code the origin reset it.
-    std::optional<uint32_t> reset_by_peer;
-  };
   absl::flat_hash_map<int32_t, Slot> slots_;
-  // With a stream.
+  // With a stream, and of these the stalled ones.
   size_t attached_ = 0;
+  size_t stalled_ = 0;
   int loops_ = 0;
   Instant now_;
   Instant last_read_;

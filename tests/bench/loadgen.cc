@@ -39,6 +39,7 @@ ABSL_FLAG(int, origins, 1, "addresses that {host} goes round");
 ABSL_FLAG(int, pages, 1, "paged: pages from 1 to this one, linked by /next");
 ABSL_FLAG(int, items_per_page, 100, "paged: length of /items");
 ABSL_FLAG(size_t, body_bytes, 1024, "size of every good body");
+ABSL_FLAG(bool, http2, false, "fetchd is asked to speak HTTP/2 to the origin");
 ABSL_FLAG(int, batch, 100, "batch: items");
 ABSL_FLAG(int, failing, 0, "batch: how many of the items go to --failing_url");
 ABSL_FLAG(std::string, failing_url, "", "batch: a URL that refuses connections");
@@ -86,6 +87,7 @@ std::string ReadWorkload(Workload* work) {
   } else if (rpc != "fetch") {
     return "--rpc is fetch, batch, stream or paged";
   }
+  work->http2 = absl::GetFlag(FLAGS_http2);
   work->body_bytes = absl::GetFlag(FLAGS_body_bytes);
   if (absl::GetFlag(FLAGS_concurrency) < 1 || work->batch_items < 1) return "--concurrency and --batch begin at 1";
   for (int page = 1; page <= absl::GetFlag(FLAGS_pages); ++page) {

@@ -13,6 +13,7 @@ class Load:
     url: str
     concurrency: int
     flags: dict = dataclasses.field(default_factory=dict)  # More flags of the load generator.
+    alone: bool = False  # Of fetchd alone.
     growth: bool = False  # Of fetchd alone, with room for more connections.
     warmup: float = 0  # Needed at least, in seconds.
 
@@ -37,6 +38,7 @@ class MemoryLoad:
     hold: bool  # Sampled while the calls still wait, or after all of them ended.
     count: int = MANY
     growth = True
+    alone = True
 
 
 SLOW = {"ramp": 1}
@@ -53,6 +55,10 @@ LOADS = [
     Load("tls-kept", "fetch", "{tls}/1k", 64),
     Load("tls-new", "fetch", "{tls_new}/1k", 16, {"count_marker": "tls-session=r"}),
     Load("origins-1000", "fetch", "{many}/1k", 64, {"origins": 1000}, warmup=1),
+    # The same by HTTP/2: to be compared with unary-1k-c64, stream-256m-c1 and tls-kept.
+    Load("h2-1k-c64", "fetch", "{h2c}/1k", 64, {"http2": "true"}, alone=True),
+    Load("h2-stream-256m-c1", "stream", "{h2c}/256m.bin", 1, {"http2": "true", "body_bytes": FILES["256m.bin"]}, alone=True),
+    Load("h2-tls-kept", "fetch", "{tls_h2}/1k", 64, alone=True),
     # Growth: the same work, more of it at once.
     Load("origins-1", "fetch", "{many}/1k", 64, {"origins": 1}, growth=True),
     Load("origins-10000", "fetch", "{many}/1k", 64, {"origins": MANY}, growth=True, warmup=4),

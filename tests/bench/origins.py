@@ -86,9 +86,11 @@ class Origins:
 
     def _start(self):
         self.http, self.tls, self.tls_new = free_port(), free_port(), free_port()
+        self.h2c, self.tls_h2 = free_port(), free_port()
         self.many = free_port("0.0.0.0")
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         values = {"DIR": self.folder, "HTTP": self.http, "TLS": self.tls, "TLS_NEW": self.tls_new, "MANY": self.many,
+                  "H2C": self.h2c, "TLS_H2": self.tls_h2,
                   "FILES": files, "CONNECTIONS": min(files - 256, 32768), "1K": "x" * 1024,
                   "1009": "x" * (1024 - len("tls-session=r")), "LISTEN6": "" if has_ipv6_loopback() else "#"}
         text = (HERE / "origin.conf").read_text()
@@ -116,9 +118,10 @@ class Origins:
         return self.folder / "cert.pem"
 
     def url(self, template):
-        """Fills {http}, {many}, {tls}, {tls_new}, {slow} and {refusing} in; {host} and {page} are the load generator's."""
+        """Fills {http}, {h2c}, {many}, {tls}, {tls_h2}, {tls_new}, {slow} and {refusing} in; {host} and {page} are the load generator's."""
         places = {"http": f"http://127.0.0.1:{self.http}", "many": f"http://{{host}}:{self.many}",
                   "tls": f"https://localhost:{self.tls}", "tls_new": f"https://localhost:{self.tls_new}",
+                  "h2c": f"http://127.0.0.1:{self.h2c}", "tls_h2": f"https://localhost:{self.tls_h2}",
                   "slow": f"http://127.0.0.1:{self.slow}",
                   "refusing": f"http://127.0.0.1:{self._refusing.getsockname()[1]}"}
         for name, place in places.items():

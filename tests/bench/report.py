@@ -85,6 +85,9 @@ def targets(rows):
     for many, few, limit in (("origins-10000", "origins-1", 1.5), ("inflight-10000", "inflight-64", 1.5),
                              ("inflight-10000", "inflight-64-same-rate", 1.5), ("batch-1000", "batch-100", 1.2)):
         aim(f"{many}, CPU to {few}", ratio("cpu", many, "fetchd", few), limit)
+    aim("unary by HTTP/2, CPU to HTTP/1.1", ratio("cpu", "h2-1k-c64", "fetchd", "unary-1k-c64"), 1.3)
+    aim("unary by HTTP/2 over TLS, CPU to HTTP/1.1", ratio("cpu", "h2-tls-kept", "fetchd", "tls-kept"), 1.3)
+    aim("256 MiB by HTTP/2, CPU to HTTP/1.1", ratio("cpu", "h2-stream-256m-c1", "fetchd", "stream-256m-c1"), 1.25)
     aim("tls-kept, CPU to cpp_libcurl", ratio("cpu", "tls-kept", "cpp_libcurl"), 0.6)
     aim("tls-new, CPU to cpp_libcurl", ratio("cpu", "tls-new", "cpp_libcurl"), 1.1)
     aim("tls-new, share of sessions resumed", found.get(("tls-new", "fetchd"), {}).get("resumed_share"), 0.9, at_least=True)

@@ -168,7 +168,7 @@ class Bench:
     def run(self, loads, names):
         ours = [n for n in names if self.servers.is_fetchd(n)]
         for load in loads:
-            able = ours if load.growth else names
+            able = ours if load.growth or load.alone else names
             if not able:
                 continue
             print(f"{load.name}:", file=sys.stderr, flush=True)

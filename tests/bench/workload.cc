@@ -20,6 +20,9 @@ void FillRequest(const std::string& url, fetchpeer::FetchRequest* request) {
 
 void FillRequest(const std::string& url, v1::FetchRequest* request) { request->set_url(url); }
 
+void AskForHttp2(fetchpeer::FetchRequest*) {}
+void AskForHttp2(v1::FetchRequest* request) { request->mutable_transport()->set_http_version(v1::HTTP_VERSION_HTTP_2); }
+
 // Peers do not retry, so a failure that is meant is asked for once.
 void ForbidRetries(fetchpeer::FetchRequest*) {}
 void ForbidRetries(v1::FetchRequest* request) { request->mutable_retry()->set_max_attempts(1); }
@@ -34,6 +37,7 @@ grpc::ByteBuffer SerializedBatch(const Workload& work) {
       ForbidRetries(request);
     } else {
       FillRequest(work.urls[static_cast<size_t>(i) % work.urls.size()], request);
+      if (work.http2) AskForHttp2(request);
     }
   }
   return Serialize(batch);
@@ -91,10 +95,12 @@ std::vector<grpc::ByteBuffer> Workload::SerializedRequests() const {
     } else if (rpc == Rpc::kStream) {
       v1::FetchStreamRequest request;
       FillRequest(url, request.mutable_start()->mutable_request());
+      if (http2) AskForHttp2(request.mutable_start()->mutable_request());
       requests.push_back(Serialize(request));
     } else {
       v1::FetchRequest request;
       FillRequest(url, &request);
+      if (http2) AskForHttp2(&request);
       requests.push_back(Serialize(request));
     }
   }

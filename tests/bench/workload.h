@@ -21,6 +21,8 @@ struct Workload {
   // Taken in turn, one for each call. For kBatch: in turn for each item. For kPaged: the pages in order; fetchd is
   // given the first alone.
   std::vector<std::string> urls;
+  // Of fetchd: the origin is spoken to by HTTP/2.
+  bool http2 = false;
   // Size of every good body, in bytes. Not looked at for kPaged.
   size_t body_bytes = 0;
   // kBatch: items, and of these at the front the ones that go to `failing_url` (one attempt) and have to fail.
