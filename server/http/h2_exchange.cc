@@ -23,6 +23,9 @@ bool BelongsToConnection(HeaderView field) {
          (field.name == "te" && field.value != "trailers");
 }
 
+// Bytes that the caller has taken are consumed when they are this part of the window.
+constexpr uint32_t kConsumeShare = 8;
+
 // The request's head as nghttp2 wants it. Views into the spec, which outlives it.
 class RequestFields {
  public:
@@ -159,6 +162,7 @@ class Exchange final : private H2Stream {
         held_from_ = 0;
         session_.SetStalled(*id_, false);
         kept_pace_ = false;
+        fed_at_ = Instant();
         Arm(scope_.Now());
       }
       if (complete_) co_return;
@@ -235,11 +239,10 @@ class Exchange final : private H2Stream {
     size_t n = 0;
     if (held_.empty()) {
       n = Give(bytes);
-      session_.Consume(*id_, n);
-      if (result_.failure || result_.truncated) {
-        session_.Consume(*id_, bytes.size() - n);
-        return changed_.Set();
-      }
+      // Not for each frame: the origin's frames may be small. What is left at the end goes with Detach.
+      taken_ += n;
+      if (taken_ >= window_ / kConsumeShare) session_.Consume(*id_, std::exchange(taken_, 0));
+      if (result_.failure || result_.truncated) return changed_.Set();
       Grow(n);
     }
     if (n < bytes.size()) {
@@ -252,7 +255,8 @@ class Exchange final : private H2Stream {
       changed_.Set();
       return;
     }
-    Arm(now);
+    // Once for all that came together.
+    if (std::exchange(fed_at_, now) != now) Arm(now);
   }
 
   void OnLast() override {
@@ -504,6 +508,9 @@ class Exchange final : private H2Stream {
   size_t held_from_ = 0;
   uint32_t window_;
   uint64_t since_grown_ = 0;
+  // Given to the sink and not consumed yet.
+  size_t taken_ = 0;
+  Instant fed_at_;
   bool kept_pace_ = true;
   std::string_view body_left_;
   uint64_t budget_ = 0;

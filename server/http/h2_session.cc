@@ -87,7 +87,7 @@ struct H2Session::Callbacks {
 
   static int OnData(nghttp2_session*, uint8_t, int32_t id, const uint8_t* data, size_t size, void* p) {
     H2Session& self = Self(p);
-    auto it = self.slots_.find(id);
+    const auto it = self.slots_.find(id);
     if (it == self.slots_.end() || it->second.stream == nullptr) {
       // Nobody wants it; the connection's window must not shrink by it.
       nghttp2_session_consume(self.session_.get(), id, size);
