@@ -16,6 +16,7 @@ ExitCode ExitCodeOf(v1::ErrorCode code) {
       return kDns;
     case v1::CONNECTION_REFUSED:
     case v1::DESTINATION_UNAVAILABLE:
+    case v1::PROXY_UNAVAILABLE:
       return kConnect;
     case v1::CONNECTION_TERMINATED:
       return kNothingReceived;
@@ -29,6 +30,7 @@ ExitCode ExitCodeOf(v1::ErrorCode code) {
     case v1::MIN_RATE_TIMEOUT:
     case v1::ATTEMPT_TIMEOUT:
     case v1::TOTAL_TIMEOUT:
+    case v1::PROXY_TIMEOUT:
       return kTimeout;
     case v1::CONNECTION_LIMIT_REACHED:
     case v1::CIRCUIT_OPEN:
@@ -60,6 +62,10 @@ ExitCode ExitCodeOf(v1::ErrorCode code) {
       return kTooLarge;
     case v1::HTTP_REQUEST_BODY_SIZE:
       return kSend;
+    case v1::PROXY_AUTHENTICATION_REQUIRED:
+    case v1::PROXY_REFUSED:
+    case v1::PROXY_PROTOCOL_ERROR:
+      return kProxy;
     case v1::PAGINATION_LOOP:
     case v1::REDIRECT_LIMIT:
       return kPaginationLoop;

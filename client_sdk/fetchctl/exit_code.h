@@ -42,6 +42,8 @@ enum ExitCode : int {
   // A connection limit or quota of fetchd.
   kTryLater = 75,
   kHttp2Stream = 92,  // the origin ended the stream
+  // A proxy does not let the fetch through.
+  kProxy = 97,
   kHeaderTooLarge = 100,
   // Ctrl-C.
   kInterrupted = 130,

@@ -198,6 +198,8 @@ void AddRequestFlags(std::vector<Flag>& flags) {
           {0, "profile", "NAME", kFetching | kCheck,
            "take what is not said from this profile of fetchd's configuration",
            Do([](Invocation& i, const std::string& value) { i.request.set_profile(value); })},
+          {0, "proxy", "NAME", kFetching | kCheck, "go through this proxy of fetchd's configuration, or direct",
+           Do([](Invocation& i, const std::string& value) { i.request.mutable_transport()->set_proxy(value); })},
           {0, "priority", "PRIORITY", kFetching, "interactive, normal or bulk, where fetches wait for an origin",
            [](Invocation& i, const std::string& value) {
              for (const auto& [name, priority] : kPriorities) {

@@ -90,7 +90,8 @@ std::string Text(const std::string& url, const v1::CheckUrlResponse& check) {
   absl::StrAppend(&text, "policy:   ", check.retry().max_attempts(), " attempts, total ", Text(timeouts.total()),
                   ", attempt ", Text(timeouts.attempt()), ", queue ", Text(timeouts.queue()), ", priority ",
                   Lower(v1::Priority_Name(check.priority()), "PRIORITY_"), ", weight ", check.weight(),
-                  check.hedge().enabled() ? ", hedged" : "", "\n");
+                  check.hedge().enabled() ? ", hedged" : "", check.proxy().empty() ? "" : ", proxy ", check.proxy(),
+                  "\n");
   if (check.has_origin()) absl::StrAppend(&text, "origin:   ", Text(check.origin()), "\n");
   return text;
 }

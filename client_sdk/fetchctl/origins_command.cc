@@ -62,6 +62,7 @@ int RunCheck(const Session& session, const v1::FetchRequest& request) {
   question.set_url(request.url());
   question.set_method(request.method());
   question.set_profile(request.profile());
+  if (request.has_transport()) *question.mutable_transport() = request.transport();
   const absl::StatusOr<v1::CheckUrlResponse> check =
       session.client.CheckUrl(question, OptionsOf(session, absl::Seconds(15)));
   if (!check.ok()) return ReportStatus(session, check.status());

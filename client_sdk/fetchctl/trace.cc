@@ -25,6 +25,7 @@ std::string PhasesText(const v1::PhaseTimes& phases) {
   add("queue", phases.has_queue(), phases.queue());
   add("dns", phases.has_dns(), phases.dns());
   add("connect", phases.has_connect(), phases.connect());
+  add("proxy", phases.has_proxy(), phases.proxy());
   add("tls", phases.has_tls(), phases.tls());
   add("send", phases.has_send(), phases.send());
   add("wait", phases.has_wait(), phases.wait());
@@ -43,6 +44,7 @@ std::string AttemptText(const v1::Attempt& attempt) {
     absl::StrAppend(&text, "cancelled");
   }
   if (!attempt.address().empty()) absl::StrAppend(&text, " from ", attempt.address());
+  if (!attempt.proxy().empty()) absl::StrAppend(&text, " by proxy ", attempt.proxy());
   absl::StrAppend(&text, " in ", Text(attempt.took()));
   std::string aside = attempt.reused_connection() ? "reused connection" : "";
   const std::string phases = PhasesText(attempt.phases());

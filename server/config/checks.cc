@@ -9,8 +9,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "config/effective.h"
+#include "config/proxies.h"
 #include "config/scalar.h"
 #include "model/ip_address.h"
+#include "policy/proxy_choice.h"
 
 namespace fetchd::server {
 namespace {
@@ -143,6 +145,34 @@ class Checker {
     }
   }
 
+  void Proxies() {
+    std::map<std::string, int> seen;
+    for (int i = 0; i < config_.proxies_size(); ++i) {
+      const v1::ProxyServer& proxy = config_.proxies(i);
+      const std::string path = absl::StrCat("proxies[", i, "]");
+      Named(proxy.has_name(), proxy.name(), "proxies", i, seen);
+      if (proxy.name() == kDirectName) {
+        Complain({absl::StrCat(path, ".name")}, "\"direct\" means no proxy; choose another name");
+      }
+      if (!proxy.has_url()) Complain({absl::StrCat(path, ".url"), path}, "is needed: where the proxy is");
+      if (proxy.has_username() && !proxy.has_password_file()) {
+        Complain({absl::StrCat(path, ".username")}, "needs password_file beside it");
+      }
+      if (proxy.has_password_file() && !proxy.has_username()) {
+        Complain({absl::StrCat(path, ".password_file")}, "needs username beside it");
+      }
+      if (!proxy.has_username() || !proxy.has_url()) continue;
+      if (const absl::Status status = CheckUsername(proxy.username(), ParseProxyUrl(proxy.url())->kind); !status.ok()) {
+        Complain({absl::StrCat(path, ".username")}, status.message());
+      }
+    }
+    if (config_.has_proxy()) KnownProxy(config_.proxy(), "proxy", seen);
+    for (int i = 0; i < config_.origins_size(); ++i) {
+      const v1::OriginRule& rule = config_.origins(i);
+      if (rule.has_proxy()) KnownProxy(rule.proxy(), absl::StrCat("origins[", i, "].proxy"), seen);
+    }
+  }
+
   void Guard() {
     for (const std::string& cidr : config_.guard().allow_cidrs()) {
       const auto& denied = config_.guard().deny_cidrs();
@@ -183,6 +213,11 @@ class Checker {
     if (!has_name) return Complain({key, path}, "is needed: it says who is meant");
     const auto [other, fresh] = seen.try_emplace(name, index);
     if (!fresh) Complain({key}, absl::StrCat("\"", name, "\" is the name of ", list, "[", other->second, "] too"));
+  }
+
+  void KnownProxy(const std::string& name, const std::string& key, const std::map<std::string, int>& known) {
+    if (name == kDirectName || known.count(name) != 0) return;
+    Complain({key}, absl::StrCat("\"", name, "\" is the name of none of proxies, nor \"direct\""));
   }
 
   // What rules and profiles have in common.
@@ -263,6 +298,7 @@ void CheckContradictions(const ServerConfig& config, const KeyPlaces& places, ab
   checker.Origins();
   checker.Profiles();
   checker.Callers();
+  checker.Proxies();
 }
 
 }  // namespace fetchd::server

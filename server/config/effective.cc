@@ -16,6 +16,8 @@ v1::OriginRule EffectiveSections(const ServerConfig& config, const v1::OriginRul
   *sections.mutable_concurrency() = config.concurrency();
   *sections.mutable_outlier() = config.outlier();
   *sections.mutable_http2() = config.http2();
+  if (config.has_proxy()) sections.set_proxy(config.proxy());
+  sections.set_proxy_override(config.proxy_override());
   if (rule != nullptr) Overlay(*rule, sections);
   sections.clear_hosts();
   if (profile == nullptr) return sections;

@@ -1,5 +1,6 @@
 #include "config/policy_rules.h"
 
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -7,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "config/durations.h"
 #include "config/effective.h"
+#include "config/proxies.h"
 #include "config/yaml_reader.h"
 #include "model/url.h"
 
@@ -39,8 +41,19 @@ Priority ToPriority(v1::Priority priority) {
   }
 }
 
-CallPolicy MakeCallPolicy(const v1::OriginRule& sections) {
+ProxyPolicy MakeProxyPolicy(const ServerConfig& config, const v1::OriginRule& sections) {
+  ProxyPolicy policy;
+  policy.prescribed = sections.has_proxy();
+  policy.may_override = sections.proxy_override();
+  for (int i = 0; i < config.proxies_size(); ++i) {
+    if (sections.has_proxy() && config.proxies(i).name() == sections.proxy()) policy.proxy = i;
+  }
+  return policy;
+}
+
+CallPolicy MakeCallPolicy(const ServerConfig& config, const v1::OriginRule& sections) {
   CallPolicy policy;
+  policy.proxy = MakeProxyPolicy(config, sections);
   policy.timeouts = MakeTimeouts(sections.timeouts());
   const v1::Retry& retry = sections.retry();
   policy.retry.max_attempts = static_cast<int>(retry.max_attempts());
@@ -97,9 +110,9 @@ OriginPolicy MakeOriginPolicy(const v1::OriginRule& sections) {
 
 // Without a profile, then with each.
 std::vector<CallPolicy> MakeCalls(const ServerConfig& config, const v1::OriginRule* rule) {
-  std::vector<CallPolicy> calls = {MakeCallPolicy(EffectiveSections(config, rule, nullptr))};
+  std::vector<CallPolicy> calls = {MakeCallPolicy(config, EffectiveSections(config, rule, nullptr))};
   for (const v1::Profile& profile : config.profiles()) {
-    calls.push_back(MakeCallPolicy(EffectiveSections(config, rule, &profile)));
+    calls.push_back(MakeCallPolicy(config, EffectiveSections(config, rule, &profile)));
   }
   return calls;
 }
@@ -119,6 +132,7 @@ PolicyRules MakePolicyRules(const ServerConfig& config) {
   for (const v1::Caller& caller : config.callers()) {
     rules.callers.push_back({.pattern = caller.name(), .weight = caller.weight()});
   }
+  for (Proxy& proxy : MakeProxies(config)) rules.proxies.push_back(std::make_shared<const Proxy>(std::move(proxy)));
   rules.timeout_caps = MakeTimeouts(config.timeouts().cap());
   return rules;
 }

@@ -9,7 +9,8 @@
 
 namespace fetchd::server {
 
-// The rules, profiles and callers of `config`, which was loaded without complaints.
+// The rules, profiles, callers and proxies of `config`, which was loaded without complaints. Of the proxies' secrets it
+// has none.
 PolicyRules MakePolicyRules(const ServerConfig& config);
 
 // Whose fetch of what.

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "config/room_options.h"
+#include "policy/proxy_choice.h"
 
 namespace fetchd::server {
 namespace {
@@ -17,9 +18,9 @@ using google::protobuf::Message;
 using google::protobuf::Reflection;
 
 bool IsReloaded(const std::string& section) {
-  static const std::set<std::string> reloaded = {"timeouts", "retry",      "hedge",       "retry_budget",
-                                                 "breaker",  "rate_limit", "concurrency", "outlier",
-                                                 "http2",    "origins",    "profiles",    "callers"};
+  static const std::set<std::string> reloaded = {
+      "timeouts", "retry",   "hedge",    "retry_budget", "breaker", "rate_limit", "concurrency",   "outlier",
+      "http2",    "origins", "profiles", "callers",      "proxies", "proxy",      "proxy_override"};
   return reloaded.count(section) != 0;
 }
 
@@ -68,6 +69,7 @@ ReloadResult ConfigReloader::Reload() {
     return result;
   }
   result.needs_restart = KeysThatNeedRestart(running_, loaded->config);
+  KeepProxies(*policies_.Get(), options->policies);
   policies_.Publish(std::make_shared<const PolicyBook>(std::move(options->policies)));
   ok_.fetch_add(1, std::memory_order_relaxed);
   return result;

@@ -12,8 +12,8 @@
 namespace fetchd::server {
 
 // The keys, such as "pool.idle_timeout", whose values differ and which are only read at the start. What rules are made
-// of (timeouts, retry, hedge, retry_budget, breaker, rate_limit, concurrency, outlier, http2, origins, profiles, callers) is
-// not among them.
+// of (timeouts, retry, hedge, retry_budget, breaker, rate_limit, concurrency, outlier, http2, origins, profiles,
+// callers, proxies, proxy, proxy_override) is not among them.
 std::vector<std::string> KeysThatNeedRestart(const ServerConfig& running, const ServerConfig& read);
 
 struct ReloadResult {

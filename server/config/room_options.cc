@@ -8,6 +8,7 @@
 #include "config/durations.h"
 #include "config/file.h"
 #include "config/pem.h"
+#include "config/proxies.h"
 #include "config/scalar.h"
 #include "config/yaml_reader.h"
 
@@ -17,6 +18,7 @@ namespace {
 namespace v1 = ::fetchd::config::v1;
 
 constexpr size_t kMaxPemBytes = size_t{4} << 20;
+constexpr size_t kMaxPasswordFileBytes = 4096;
 
 // Reads the files that the configuration names, and complains at the key that names them.
 class FileReader {
@@ -38,6 +40,11 @@ class FileReader {
   }
   std::string ResumeTokenKey(const std::string& key, const std::string& path) {
     return Take(key, LoadResumeTokenKey(path));
+  }
+  // Gives a proxy the password in a file.
+  void Password(const std::string& key, const std::string& path, Proxy& proxy) {
+    const std::string password = Take(key, ReadFile(path, kMaxPasswordFileBytes));
+    if (!password.empty()) Check(key, path, SetPassword(password, proxy));
   }
   absl::Status status() const {
     return complaints_.empty() ? absl::OkStatus() : absl::InvalidArgumentError(complaints_.Text());
@@ -100,6 +107,9 @@ void SetLogs(const v1::Log& log, RoomOptions& options) {
 void SetGuards(const v1::Guard& guard, RoomOptions& options) {
   for (const std::string& text : guard.allow_cidrs()) options.address_guard.allow.push_back(*Cidr::Parse(text));
   for (const std::string& text : guard.deny_cidrs()) options.address_guard.deny.push_back(*Cidr::Parse(text));
+  for (const std::string& text : guard.allow_proxy_cidrs()) {
+    options.address_guard.allow_proxies.push_back(*Cidr::Parse(text));
+  }
   for (const std::string& text : guard.allowed_ports()) {
     const auto [first, last] = *ParsePorts(text);
     options.url_guard.allowed_ports.push_back({.first = first, .last = last});
@@ -135,6 +145,16 @@ void SetEngine(const ServerConfig& config, EngineOptions& engine) {
 
   engine.tls.use_system_cas = config.upstream_tls().use_system_cas();
   engine.tls.ca_file = config.upstream_tls().ca_file();
+}
+
+void SetProxies(const ServerConfig& config, FileReader& files, PolicyRules& rules) {
+  for (int i = 0; i < config.proxies_size(); ++i) {
+    if (!config.proxies(i).has_password_file()) continue;
+    std::shared_ptr<const Proxy>& shared = rules.proxies[static_cast<size_t>(i)];
+    Proxy proxy = *shared;
+    files.Password(absl::StrCat("proxies[", i, "].password_file"), config.proxies(i).password_file(), proxy);
+    shared = std::make_shared<const Proxy>(std::move(proxy));
+  }
 }
 
 void SetReader(const ServerConfig& config, ReaderOptions& reader) {
@@ -176,6 +196,7 @@ absl::StatusOr<RoomOptions> MakeRoomOptions(const LoadedConfig& loaded) {
   if (config.paging().has_resume_token_key_file()) {
     options.tokens.key = files.ResumeTokenKey("paging.resume_token_key_file", config.paging().resume_token_key_file());
   }
+  SetProxies(config, files, options.policies);
   if (absl::Status status = files.status(); !status.ok()) return status;
   return options;
 }

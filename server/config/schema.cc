@@ -9,9 +9,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "config/proxies.h"
 #include "config/scalar.h"
 #include "fetchd/config/v1/options.pb.h"
 #include "model/ip_address.h"
+#include "model/no_proxy.h"
 #include "policy/patterns.h"
 
 namespace fetchd::server {
@@ -109,6 +111,20 @@ bool MatchesFormat(v1::Format format, const std::string& text) {
   }
 }
 
+// For formats with much to say about a text that is not of theirs.
+absl::Status CheckFormat(v1::Format format, const std::string& text) {
+  switch (format) {
+    case v1::FORMAT_HOST_PATTERN:
+      return CheckHostPattern(text);
+    case v1::FORMAT_PROXY_URL:
+      return ParseProxyUrl(text).status();
+    case v1::FORMAT_NO_PROXY:
+      return NoProxyRule::Parse(text).status();
+    default:
+      return absl::OkStatus();
+  }
+}
+
 absl::string_view FormatText(v1::Format format) {
   switch (format) {
     case v1::FORMAT_LISTEN_ADDRESS:
@@ -125,6 +141,10 @@ absl::string_view FormatText(v1::Format format) {
       return "the path of a file";
     case v1::FORMAT_HOST_PATTERN:
       return "a host as it stands in URLs, such as api.example.com, *.example.com, 192.0.2.1 or *";
+    case v1::FORMAT_PROXY_URL:
+      return "a proxy such as http://proxy.example.com:3128 or socks5://192.0.2.1:1080";
+    case v1::FORMAT_NO_PROXY:
+      return "a host, an address or *, such as example.com, .example.com, 192.0.2.1 or 10.0.0.0/8";
     case v1::FORMAT_NAME:
       return "a name of 1 to 64 of A-Z a-z 0-9 . _ -";
     case v1::FORMAT_NAME_PATTERN:
@@ -247,9 +267,8 @@ std::optional<std::string> SetValue(Message& message, const FieldDescriptor& key
       return std::nullopt;
     }
     case FieldDescriptor::CPPTYPE_STRING:
-      if (RuleOf(key).format() == v1::FORMAT_HOST_PATTERN) {
-        const absl::Status status = CheckHostPattern(text);
-        if (!status.ok()) return absl::StrCat(refuse(), "; ", status.message());
+      if (const absl::Status status = CheckFormat(RuleOf(key).format(), text); !status.ok()) {
+        return absl::StrCat(refuse(), "; ", status.message());
       }
       if (!MatchesFormat(RuleOf(key).format(), text)) return refuse();
       if (!key.is_repeated()) {

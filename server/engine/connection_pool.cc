@@ -1,5 +1,7 @@
 #include "engine/connection_pool.h"
 
+#include <algorithm>
+#include <boost/container/small_vector.hpp>
 #include <cassert>
 #include <string>
 #include <utility>
@@ -111,8 +113,11 @@ Task<ConnectionPool::Result> ConnectionPool::AwaitConnection(Request request, In
   Result result;
   CancelScope wait(request.scope, kNever, FailureCode::kQueueTimeout);
   Waiter waiter(origin, executor_);
-  waiter.target = ConnectTarget{
-      .origin = origin.origin, .literal = request.spec.url.host_address(), .timeouts = timeouts, .leave_out = {}};
+  waiter.target = ConnectTarget{.origin = origin.origin,
+                                .literal = request.spec.url.host_address(),
+                                .timeouts = timeouts,
+                                .proxy = request.spec.route.proxy,
+                                .leave_out = {}};
   waiter.fresh = request.fresh;
   waiter.route = request.spec.route;
   waiter.attempt = &request.scope;
@@ -290,12 +295,16 @@ void ConnectionPool::OnRoom(OriginState& origin) {
 void ConnectionPool::Pump(OriginState& origin) {
   OriginConnections& connections = origin.connections;
   size_t coming = connections.orphan_dials;
-  // Counted when the first one asks.
-  std::optional<size_t> room;
+  // By proxy, each counted when the first one asks.
+  boost::container::small_vector<std::pair<const Proxy*, size_t>, 4> rooms;
   for (Waiter& waiter : connections.waiters) {
     const bool may_be_http2 = MayBeHttp2(origin, waiter.route);
+    size_t* room = nullptr;
     if (may_be_http2) {
-      if (!room) room = RoomToCome(connections);
+      const Proxy* proxy = waiter.route.proxy.get();
+      for (auto& [other, left] : rooms)
+        if (other == proxy) room = &left;
+      if (room == nullptr) room = &rooms.emplace_back(proxy, RoomToCome(origin, proxy)).second;
       // Those that have a dial of their own may be served by another one too.
       if (*room > 0) {
         --*room;
@@ -310,7 +319,8 @@ void ConnectionPool::Pump(OriginState& origin) {
     if (!MakeRoom(origin)) return;
     StartDial(origin, waiter);
     if (may_be_http2)
-      room = connections.speaks == Speaks::kUnknown ? RoomToCome(connections) : *room + connections.usual_streams - 1;
+      *room = connections.speaks == Speaks::kUnknown ? RoomToCome(origin, waiter.route.proxy.get())
+                                                     : *room + connections.usual_streams - 1;
   }
 }
 
@@ -320,13 +330,28 @@ bool ConnectionPool::MayBeHttp2(const OriginState& origin, const Route& route) c
          origin.connections.speaks != Speaks::kHttp1;
 }
 
-size_t ConnectionPool::RoomToCome(const OriginConnections& connections) const {
+size_t ConnectionPool::RoomToCome(const OriginState& origin, const Proxy* proxy) const {
+  const OriginConnections& connections = origin.connections;
+  size_t dials = connections.http2_dials;
+  // Dials in progress are few where there are proxies at all.
+  if (proxy != nullptr || connections.proxied_http2_dials > 0) {
+    dials = static_cast<size_t>(std::count_if(dials_.begin(), dials_.end(), [&](const Dial& dial) {
+      return &dial.origin == &origin && dial.may_be_http2 && dial.route.proxy.get() == proxy;
+    }));
+  }
   // All wait for what the first handshakes tell.
-  if (connections.speaks == Speaks::kUnknown) return connections.http2_dials >= kProbes ? SIZE_MAX : 0;
-  size_t room = connections.http2_dials * std::min<size_t>(options_.h2.max_streams, connections.usual_streams);
+  if (connections.speaks == Speaks::kUnknown) return dials >= kProbes ? SIZE_MAX : 0;
+  size_t room = dials * std::min<size_t>(options_.h2.max_streams, connections.usual_streams);
   for (const PooledConnection& shared : connections.shared)
-    room += shared.session->expected_capacity() - std::min(shared.session->expected_capacity(), shared.streams);
+    if (shared.proxy.get() == proxy)
+      room += shared.session->expected_capacity() - std::min(shared.session->expected_capacity(), shared.streams);
   return room;
+}
+
+void ConnectionPool::CountHttp2Dial(const Dial& dial, int change) {
+  OriginConnections& connections = dial.origin.connections;
+  connections.http2_dials += static_cast<size_t>(change);
+  if (dial.route.proxy != nullptr) connections.proxied_http2_dials += static_cast<size_t>(change);
 }
 
 bool ConnectionPool::MakeRoom(OriginState& origin) {
@@ -363,7 +388,7 @@ void ConnectionPool::StartDial(OriginState& origin, Waiter& waiter) {
   dial->target.version = waiter.route.version;
   dial->may_be_http2 = MayBeHttp2(origin, waiter.route);
   if (dial->may_be_http2)
-    ++origin.connections.http2_dials;
+    CountHttp2Dial(*dial, 1);
   else
     dial->target.version = HttpVersion::kHttp1;
   ++origin.connections.open;
@@ -399,7 +424,7 @@ void ConnectionPool::EndDial(Dial& dial, ConnectResult result) {
   OriginState& origin = dial.origin;
   dial.in_pool.unlink();
   Waiter* starter = dial.starter;
-  if (dial.may_be_http2) --origin.connections.http2_dials;
+  if (dial.may_be_http2) CountHttp2Dial(dial, -1);
   if (starter == nullptr) --origin.connections.orphan_dials;
   for (const IpAddress& address : result.failed) origin.brain.OnResult(address, false, clock_.Now());
 
@@ -459,6 +484,8 @@ void ConnectionPool::EndDial(Dial& dial, ConnectResult result) {
   if (first == nullptr) {
     if (const Instant now = clock_.Now(); MayServeAgain(*connection, now)) {
       PutIdle(std::move(connection), now);
+      // Those that counted on this dial, and cannot use what came of it, need one of their own.
+      Pump(origin);
     } else {
       CloseConnection(std::move(connection));
       OnRoom(origin);

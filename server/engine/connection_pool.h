@@ -154,7 +154,8 @@ class ConnectionPool final : private H2Session::Owner {
   void OnSessionChanged(H2Session& session) override;
   void OnSessionOver(H2Session& session) override;
   // For how many more fetches there will be room by what is there and being dialled.
-  size_t RoomToCome(const OriginConnections& connections) const;
+  size_t RoomToCome(const OriginState& origin, const Proxy* proxy) const;
+  static void CountHttp2Dial(const Dial& dial, int change);
   bool MayBeHttp2(const OriginState& origin, const Route& route) const;
   std::unique_ptr<PooledConnection> TakeOut(PooledConnection& idle);
   void PutIdle(std::unique_ptr<PooledConnection> connection, Instant now);

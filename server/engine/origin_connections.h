@@ -122,6 +122,8 @@ struct OriginConnections {
   Speaks speaks = Speaks::kUnknown;
   // Dials under way that may end with HTTP/2.
   size_t http2_dials = 0;
+  // Of these, those through a proxy.
+  size_t proxied_http2_dials = 0;
   // How many streams the origin allowed on the last connection that told.
   size_t usual_streams = 100;
   // First come, first served.

@@ -14,6 +14,7 @@
 #include "engine/origin_state.h"
 #include "engine/refusal.h"
 #include "guard/address_guard.h"
+#include "model/proxy.h"
 #include "net/cancel_scope.h"
 #include "net/connector.h"
 #include "telemetry/log.h"
@@ -122,7 +123,11 @@ Task<void> EngineBoard::RunCheck(const FetchSpec& spec, const AddressGuard& guar
                                  UrlCheck& result) {
   OriginRef origin(owner.origins(), owner.origins().Get(spec.url.origin()));
   std::vector<IpAddress> addresses;
-  if (spec.url.host_address()) {
+  const bool by_name =
+      spec.route.proxy != nullptr && spec.route.proxy->names == Proxy::Names::kRemote && !spec.url.host_address();
+  if (by_name) {
+    // The proxy alone will ask for its addresses.
+  } else if (spec.url.host_address()) {
     addresses.push_back(*spec.url.host_address());
   } else {
     const Instant until = std::min(After(owner.clock().Now(), spec.timeouts.dns), spec.deadline);
@@ -132,7 +137,7 @@ Task<void> EngineBoard::RunCheck(const FetchSpec& spec, const AddressGuard& guar
     if (resolved.failure) result.dns_error = resolved.failure->detail;
     if (resolved.failure && result.dns_error.empty()) result.dns_error = ToString(resolved.failure->code);
   }
-  bool any = false;
+  bool any = by_name;
   for (const IpAddress& address : addresses) {
     AddressGuard::Verdict verdict = guard.Check(address);
     any = any || verdict.allowed;

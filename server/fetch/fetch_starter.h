@@ -16,6 +16,8 @@ class FetchStarter {
 
   // What is known before any I/O: PermissionDenied if the URL itself names a forbidden address or port.
   virtual absl::Status CheckUrl(const Url& url) const = 0;
+  // Sets the proxy of a fetch anew, whose URL has another origin than the one it was read with.
+  virtual void ChooseRoute(FetchSpec&) const {}
   // Runs the fetch on the owner of its origin; when the caller already is on that thread, it starts at once. The URL
   // must have passed CheckUrl.
   virtual void Start(std::shared_ptr<FetchCall> call) = 0;

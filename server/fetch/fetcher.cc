@@ -11,6 +11,7 @@
 #include "engine/service.h"
 #include "fetch/hops.h"
 #include "guard/url_guard.h"
+#include "policy/proxy_choice.h"
 #include "telemetry/fetch_observer.h"
 
 namespace fetchd::server {
@@ -43,6 +44,11 @@ Fetcher::Fetcher(Engine& engine, const UrlGuard& url_guard, FetchObserver* obser
     : engine_(engine), url_guard_(url_guard), observer_(observer), cookies_(cookies) {}
 
 absl::Status Fetcher::CheckUrl(const Url& url) const { return url_guard_.Check(url); }
+
+void Fetcher::ChooseRoute(FetchSpec& spec) const {
+  const PolicySource* policies = engine_.thread(0).options().policies;
+  if (policies != nullptr) ChooseRouteAgain(policies->Current(), spec);
+}
 
 void Fetcher::Start(std::shared_ptr<FetchCall> call) {
   if (call->spec.hops != nullptr) {
@@ -83,7 +89,9 @@ void Fetcher::Begin(std::shared_ptr<FetchCall> call, EngineThread& owner) {
   FetchCall& c = *call;
   owner.tasks().Spawn(Run(*this, c, owner), [this, call = std::move(call), &owner](std::exception_ptr error) mutable {
     if (!error && call->hops_ != nullptr && call->hops_->goes_on()) {
+      const Origin before = call->spec.url.origin();
       call->hops_->Advance();
+      if (call->spec.url.origin() != before) ChooseRoute(call->spec);
       owner.metrics().fetches_in_flight.Add(-1);
       StartHop(std::move(call));
       owner.OnFetchEnded();

@@ -22,6 +22,7 @@ class Fetcher final : public FetchStarter {
   Fetcher(Engine& engine, const UrlGuard& url_guard, FetchObserver* observer = nullptr, CookieStore* cookies = nullptr);
 
   absl::Status CheckUrl(const Url& url) const override;
+  void ChooseRoute(FetchSpec& spec) const override;
   void Start(std::shared_ptr<FetchCall> call) override;
   void Cancel(const std::shared_ptr<FetchCall>& call) override;
   int64_t held_bytes() const override { return held_bytes_.value(); }

@@ -147,6 +147,7 @@ void PagedFetch::RequestPage() {
   call->rpc = "FetchPaged";
   call->spec = spec_.request;
   call->spec.url = url_;
+  if (url_.origin() != spec_.request.url.origin()) starter_.ChooseRoute(call->spec);
   call->spec.id = absl::StrCat(spec_.request.id, ".", at_.pages + 1);
   call->spec.deadline = std::min(After(clock_.Now(), spec_.request.timeouts.total), spec_.deadline);
   if (!pagination_.MaySendSecrets(url_)) {

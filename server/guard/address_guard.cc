@@ -14,7 +14,10 @@ const Cidr* Find(const std::vector<Cidr>& blocks, const IpAddress& address) {
 
 }  // namespace
 
-AddressGuard::Verdict AddressGuard::Check(const IpAddress& address) const {
+AddressGuard::Verdict AddressGuard::Judge(const IpAddress& address, bool proxy) const {
+  const auto excepted = [this, proxy](const IpAddress& a) {
+    return Find(options_.allow, a) != nullptr || (proxy && Find(options_.allow_proxies, a) != nullptr);
+  };
   Verdict verdict;
   verdict.address_class = Classify(address);
   EmbeddedAddresses embedded = EmbeddedV4(address);
@@ -25,12 +28,12 @@ AddressGuard::Verdict AddressGuard::Check(const IpAddress& address) const {
     verdict.reason = Concat(address.ToString(), " is in ", denied->ToString(), ", which is denied");
     return verdict;
   }
-  if (verdict.address_class == AddressClass::kPublic || Find(options_.allow, address) != nullptr) {
+  if (verdict.address_class == AddressClass::kPublic || excepted(address)) {
     verdict.allowed = true;
     return verdict;
   }
-  verdict.allowed = embedded.count > 0 && std::all_of(embedded.begin(), embedded.end(), [this](const IpAddress& v4) {
-                      return Classify(v4) == AddressClass::kPublic || Find(options_.allow, v4) != nullptr;
+  verdict.allowed = embedded.count > 0 && std::all_of(embedded.begin(), embedded.end(), [&](const IpAddress& v4) {
+                      return Classify(v4) == AddressClass::kPublic || excepted(v4);
                     });
   if (!verdict.allowed) verdict.reason = Concat(address.ToString(), " is ", ToString(verdict.address_class));
   return verdict;

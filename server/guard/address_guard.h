@@ -18,6 +18,9 @@ class AddressGuard {
     std::vector<Cidr> allow;
     // Blocks that nobody may reach, public or not; wins over `allow`. Default: none.
     std::vector<Cidr> deny;
+    // Non-public blocks in which proxies of the configuration may be, besides those of `allow`; callers reach nothing
+    // there. Default: none.
+    std::vector<Cidr> allow_proxies;
   };
 
   struct Verdict {
@@ -32,9 +35,13 @@ class AddressGuard {
   // Public addresses are allowed unless denied; others are refused unless `allow` contains them. An IPv6 address that
   // carries IPv4 addresses is also judged by these: one of them denied denies it, and it is allowed if `allow` contains
   // it or each of them that is not public.
-  Verdict Check(const IpAddress& address) const;
+  Verdict Check(const IpAddress& address) const { return Judge(address, false); }
+  // The same for the address of a proxy, for which `allow_proxies` counts as `allow` does.
+  Verdict CheckProxy(const IpAddress& address) const { return Judge(address, true); }
 
  private:
+  Verdict Judge(const IpAddress& address, bool proxy) const;
+
   Options options_;
 };
 

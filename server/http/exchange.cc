@@ -12,6 +12,7 @@
 #include "http/request_head.h"
 #include "http/request_writer.h"
 #include "http/response_codec.h"
+#include "model/proxy.h"
 
 namespace fetchd::server {
 namespace {
@@ -156,6 +157,7 @@ class Exchange final : private RequestWriter::Observer {
 
   Task<bool> ReceiveBody() {
     ResponseHead head = codec_.TakeHead();
+    if (head.status == 407 && IsForwarded(request_.spec)) return FailProxy();
     result_.status = head.status;
     std::optional<uint64_t> length = head.content_length;
     sink_ = &request_.judge.OnHead(head);
@@ -384,6 +386,14 @@ class Exchange final : private RequestWriter::Observer {
     return Fail(FailureCode::kHttpResponseBodySize, Phase::kReceive,
                 absl::StrCat("the body is larger than ", request_.spec.body_limit.max_bytes,
                              " bytes; FetchStream takes bodies of any size"));
+  }
+  // The request got no further than to the proxy, which alone may answer so (RFC 9110 section 15.5.8).
+  bool FailProxy() {
+    const Proxy& proxy = *request_.spec.route.proxy;
+    Fail(FailureCode::kProxyAuthenticationRequired, Phase::kProxy,
+         absl::StrCat("proxy ", proxy.name, " at ", transport_.peer().ToString(), " answered with status 407"));
+    result_.failure->processed = Processed::kNo;
+    return false;
   }
   // The sink wants no more; `failure` is set then.
   bool Refused() {

@@ -4,17 +4,20 @@
 #include <cstring>
 
 #include "base/text.h"
+#include "model/proxy.h"
 
 namespace fetchd::server {
 namespace {
 
 constexpr std::string_view kUserAgentLine = "user-agent: fetchd/0.1\r\n";
 constexpr std::string_view kAcceptLine = "accept: */*\r\n";
+constexpr std::string_view kProxyAuthorization = "proxy-authorization";
 constexpr std::string_view kChunkedLine = "transfer-encoding: chunked\r\n";
 // "content-length: ", 20 digits, line end.
 constexpr size_t kMaxLengthLine = 40;
 // All that AppendRequestHead adds to what varies, but for the ": " and line end of each field.
-constexpr size_t kMaxFixedBytes = 32 + kUserAgentLine.size() + kAcceptLine.size() + kMaxLengthLine;
+constexpr size_t kMaxFixedBytes =
+    32 + kProxyAuthorization.size() + 4 + kUserAgentLine.size() + kAcceptLine.size() + kMaxLengthLine;
 
 }  // namespace
 
@@ -34,9 +37,12 @@ bool AppendRequestHead(const FetchSpec& spec, RequestFraming framing, std::strin
   if (HasLineEndOrNul(spec.method) || HasLineEndOrNul(spec.url.text()) || HasLineEndOrNul(spec.headers.text())) {
     return false;
   }
-  const std::string_view target = spec.url.target(), authority = spec.url.authority();
+  const bool forwarded = IsForwarded(spec);
+  const std::string_view target = forwarded ? std::string_view(spec.url.text()) : spec.url.target();
+  const std::string_view authority = spec.url.authority();
+  const std::string_view credentials = forwarded ? std::string_view(spec.route.proxy->authorization) : "";
   const size_t start = out.size();
-  out.resize(start + spec.method.size() + target.size() + authority.size() + spec.headers.bytes() +
+  out.resize(start + spec.method.size() + target.size() + authority.size() + credentials.size() + spec.headers.bytes() +
              spec.headers.size() * 4 + kMaxFixedBytes);
   // Written in place: the string has its greatest possible size and is cut at the end.
   char* at = out.data() + start;
@@ -50,8 +56,15 @@ bool AppendRequestHead(const FetchSpec& spec, RequestFraming framing, std::strin
   put(" HTTP/1.1\r\nhost: ");
   put(authority);
   put("\r\n");
+  if (!credentials.empty()) {
+    put(kProxyAuthorization);
+    put(": ");
+    put(credentials);
+    put("\r\n");
+  }
   bool user_agent = false, accept = false;
   for (HeaderView field : spec.headers) {
+    if (forwarded && field.name == kProxyAuthorization) continue;
     put(field.name);
     put(": ");
     put(field.value);

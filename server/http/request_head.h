@@ -28,8 +28,10 @@ struct RequestFraming {
 };
 
 // Appends the head to `out`: request line, `host`, the caller's fields in order, `user-agent` and `accept` if they are
-// missing, the framing field. False if the result would have other lines than these, because some part holds a CR or
-// LF; rpc/ refuses such requests long before, so that is a bug of ours, and nothing may be sent.
+// missing, the framing field. For a proxy that forwards the request (IsForwarded) the request line has the whole URL
+// (RFC 9112 section 3.2.2), and its credentials come after `host`, instead of a `proxy-authorization` of the caller's.
+// False if the result would have other lines than these, because some part holds a CR or LF; rpc/ refuses such requests
+// long before, so that is a bug of ours, and nothing may be sent.
 bool AppendRequestHead(const FetchSpec& spec, RequestFraming framing, std::string& out);
 
 }  // namespace fetchd::server

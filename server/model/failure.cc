@@ -90,6 +90,16 @@ std::string_view ToString(FailureCode code) {
       return "redirect_insecure";
     case FailureCode::kRedirectLimit:
       return "redirect_limit";
+    case FailureCode::kProxyAuthenticationRequired:
+      return "proxy_authentication_required";
+    case FailureCode::kProxyRefused:
+      return "proxy_refused";
+    case FailureCode::kProxyProtocolError:
+      return "proxy_protocol_error";
+    case FailureCode::kProxyTimeout:
+      return "proxy_timeout";
+    case FailureCode::kProxyUnavailable:
+      return "proxy_unavailable";
     case FailureCode::kCancelled:
       return "cancelled";
     case FailureCode::kInternal:
@@ -120,6 +130,8 @@ std::string_view ToString(Phase phase) {
       return "backoff";
     case Phase::kPaginate:
       return "paginate";
+    case Phase::kProxy:
+      return "proxy";
   }
   return "policy";
 }
@@ -159,6 +171,8 @@ bool IsTransient(FailureCode code) {
     case FailureCode::kRateLimited:
     case FailureCode::kHttp2StreamReset:
     case FailureCode::kHttp2StreamRefused:
+    case FailureCode::kProxyTimeout:
+    case FailureCode::kProxyUnavailable:
       return true;
     default:
       return false;

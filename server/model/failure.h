@@ -55,6 +55,11 @@ enum class FailureCode : uint8_t {
   kRedirectOriginProhibited = 47,
   kRedirectInsecure = 48,
   kRedirectLimit = 49,
+  kProxyAuthenticationRequired = 70,
+  kProxyRefused = 71,
+  kProxyProtocolError = 72,
+  kProxyTimeout = 73,
+  kProxyUnavailable = 74,
   // Not in the proto: the caller (or the end of its RPC) cancelled. Never reported as an outcome.
   kCancelled = 200,
   // Not in the proto: a bug of ours; reported as gRPC INTERNAL.
@@ -75,8 +80,9 @@ enum class Phase : uint8_t {
   kReceive = 8,
   kBackoff = 9,
   kPaginate = 10,
+  kProxy = 12,
 };
-inline constexpr int kLastPhase = 10;
+inline constexpr int kLastPhase = 12;
 
 // Numbers are those of fetchd.v1.Processed.
 enum class Processed : uint8_t { kNo = 1, kMaybe = 2, kYes = 3 };

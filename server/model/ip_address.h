@@ -40,6 +40,7 @@ class Cidr {
   static std::optional<Cidr> Parse(std::string_view text);
   bool Contains(const IpAddress& address) const;
   std::string ToString() const;
+  bool operator==(const Cidr&) const = default;
 
  private:
   IpAddress base_;

@@ -108,6 +108,9 @@ struct FetchSpec {
   Route route;
   // Redirects and session; null: neither.
   std::shared_ptr<const HopOptions> hops;
+  // The proxy that the request named ("direct": none at all); null: it left that to the server. What comes of it is in
+  // `route`.
+  std::shared_ptr<const std::string> wanted_proxy;
   // What the caller is told of how it went: Outcome::trace is set unless kNone.
   Explain explain = Explain::kNone;
   // When the fetch must have ended: the earlier of the total timeout and the RPC deadline less its margin.

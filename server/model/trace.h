@@ -28,6 +28,8 @@ struct AttemptTrace {
   Duration took{};
   // Unset if it never had a connection.
   std::optional<Endpoint> peer;
+  // The name of the proxy that it went through, or tried to; empty: none.
+  std::string proxy;
   bool reused_connection = false;
   // By HTTP/2; else, if there is a peer, by HTTP/1.1.
   bool http2 = false;

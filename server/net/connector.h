@@ -28,6 +28,8 @@ struct ConnectTarget {
   Timeouts timeouts;
   // What may be spoken: kHttp2 or nothing, kAuto as the origin likes (by ALPN, so https only).
   HttpVersion version = HttpVersion::kAuto;
+  // The way leads through it; null: directly.
+  std::shared_ptr<const Proxy> proxy;
   // Takes out, of the addresses that may be dialled, those that are not worth it now; leaves one at least. May be
   // empty. Not asked about `literal`.
   std::function<void(std::vector<IpAddress>&)> leave_out;
@@ -41,7 +43,7 @@ struct ConnectResult {
   bool http2 = false;
   // Always with processed = kNo. If the scope stopped, its code is scope.reason().
   std::optional<Failure> failure;
-  // `dns`, `connect` and `tls`, each set if the phase was entered, also when it failed.
+  // `dns`, `connect`, `proxy` and `tls`, each set if the phase was entered, also when it failed.
   PhaseTimes phases;
   // Addresses that refused or broke off, also if another one was reached.
   std::vector<IpAddress> failed;

@@ -6,26 +6,14 @@
 #include <utility>
 
 #include "base/text.h"
+#include "model/proxy.h"
 #include "net/event.h"
+#include "net/stopwatch.h"
 #include "net/tcp_transport.h"
 #include "net/tls_transport.h"
 
 namespace fetchd::server {
 namespace {
-
-// Writes how long a phase took, however the phase is left.
-class Stopwatch {
- public:
-  Stopwatch(const Clock& clock, std::optional<Duration>& out) : clock_(clock), begin_(clock.Now()), out_(out) {}
-  ~Stopwatch() { out_ = clock_.Now() - begin_; }
-  Stopwatch(const Stopwatch&) = delete;
-  Stopwatch& operator=(const Stopwatch&) = delete;
-
- private:
-  const Clock& clock_;
-  Instant begin_;
-  std::optional<Duration>& out_;
-};
 
 Failure MakeFailure(FailureCode code, Phase phase, std::string detail) {
   return {code, phase, Processed::kNo, std::move(detail), false};
@@ -185,6 +173,11 @@ Task<std::optional<Failure>> DialingConnector::OpenSocket(const ConnectTarget& t
 }
 
 Task<ConnectResult> DialingConnector::Connect(ConnectTarget target, CancelScope& scope) {
+  if (target.proxy != nullptr) return ConnectByProxy(std::move(target), scope);
+  return ConnectDirectly(std::move(target), scope);
+}
+
+Task<ConnectResult> DialingConnector::ConnectDirectly(ConnectTarget target, CancelScope& scope) {
   ConnectResult result;
   std::vector<Endpoint> endpoints;
   {
@@ -199,14 +192,22 @@ Task<ConnectResult> DialingConnector::Connect(ConnectTarget target, CancelScope&
     Stopwatch watch(scope.clock(), result.phases.connect);
     result.failure = co_await OpenSocket(target, scope, endpoints, socket, peer, result.failed);
   }
-  if (result.failure.has_value()) co_return result;
+  if (!result.failure.has_value()) co_await Finish(target, std::move(socket), peer, scope, result);
+  co_return result;
+}
+
+Task<void> DialingConnector::Finish(const ConnectTarget& target, std::unique_ptr<Socket> socket, Endpoint peer,
+                                    CancelScope& scope, ConnectResult& result) {
   if (target.origin.scheme == Scheme::kHttp) {
     result.transport = std::make_unique<TcpTransport>(std::move(socket), peer);
     result.http2 = target.version == HttpVersion::kHttp2;
-    co_return result;
+    co_return;
   }
+  std::string session_key = target.origin.ToString();
+  // Two ways to an origin may end at different servers.
+  if (target.proxy != nullptr) session_key += Concat(" by ", target.proxy->name);
   auto transport = std::make_unique<TlsTransport>(std::move(socket), peer, tls_, sessions_, target.origin.host,
-                                                  target.origin.ToString(), target.version);
+                                                  std::move(session_key), target.version);
   {
     Stopwatch watch(scope.clock(), result.phases.tls);
     CancelScope phase(scope, After(scope.Now(), target.timeouts.tls), FailureCode::kTlsTimeout);
@@ -214,16 +215,15 @@ Task<ConnectResult> DialingConnector::Connect(ConnectTarget target, CancelScope&
   }
   if (result.failure.has_value()) {
     if (!scope.stopped()) result.failed.push_back(peer.address);
-    co_return result;
+    co_return;
   }
   result.http2 = transport->chose_http2();
   if (target.version == HttpVersion::kHttp2 && !result.http2) {
     result.failure = MakeFailure(FailureCode::kHttpVersionNotAvailable, Phase::kTls,
                                  Concat(target.origin.host, " does not speak HTTP/2"));
-    co_return result;
+    co_return;
   }
   result.transport = std::move(transport);
-  co_return result;
 }
 
 }  // namespace fetchd::server

@@ -18,6 +18,10 @@ namespace fetchd::server {
 // (happy eyeballs, RFC 8305), and for https does the TLS handshake. What is dialled is an address that the guard has
 // seen, never a name. Belongs to one engine thread, and so does everything it is given; all of it outlives this, which
 // outlives the transports it made (they return TLS sessions to its cache).
+//
+// With a proxy, that is dialled in the same way, its addresses checked as well, and asked for the origin
+// (net/proxy_handshake): for one address after the other of those that the guard allows, or, if the proxy gets names,
+// for its name. Then, for https, the TLS handshake is with the origin, through the proxy.
 class DialingConnector final : public Connector {
  public:
   struct Options {
@@ -34,6 +38,19 @@ class DialingConnector final : public Connector {
 
  private:
   struct Race;
+
+  Task<ConnectResult> ConnectDirectly(ConnectTarget target, CancelScope& scope);
+  // proxied_connector.cc
+  Task<ConnectResult> ConnectByProxy(ConnectTarget target, CancelScope& scope);
+  Task<std::optional<Failure>> FindProxy(const ConnectTarget& target, CancelScope& scope,
+                                         std::vector<Endpoint>& endpoints);
+  // Connects to the proxy and has it open the way to `address` (null: to the origin's name).
+  Task<std::optional<Failure>> OpenWay(const ConnectTarget& target, const IpAddress* address,
+                                       const std::vector<Endpoint>& endpoints, CancelScope& scope,
+                                       std::unique_ptr<Socket>& socket, Endpoint& peer, PhaseTimes& phases);
+  // Makes `result` the transport over a socket on which HTTP, or TLS first, may begin.
+  Task<void> Finish(const ConnectTarget& target, std::unique_ptr<Socket> socket, Endpoint peer, CancelScope& scope,
+                    ConnectResult& result);
 
   // Fills `endpoints` in the order in which to try them.
   Task<std::optional<Failure>> FindEndpoints(const ConnectTarget& target, CancelScope& scope,

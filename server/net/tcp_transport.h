@@ -19,6 +19,8 @@ class TcpTransport final : public Transport {
   bool LooksAlive() override;
   void Close() override { socket_->Close(); }
   const Endpoint& peer() const override { return peer_; }
+  // The socket, for another transport. Requires that nobody waits; this must not be used afterwards.
+  std::unique_ptr<Socket> Release() { return std::move(socket_); }
 
  private:
   // One try each; nullopt if it has to wait.

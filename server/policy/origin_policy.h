@@ -27,12 +27,24 @@ struct OriginPolicy {
   bool http2 = true;
 };
 
+// Through which proxy fetches go, and what requests may change of that.
+struct ProxyPolicy {
+  static constexpr int kDirect = -1;
+  // Which of PolicyRules::proxies, or kDirect.
+  int proxy = kDirect;
+  // The configuration says which, be it kDirect; else it is the request's to say.
+  bool prescribed = false;
+  // A request may say otherwise all the same.
+  bool may_override = false;
+};
+
 // Of a fetch whose request leaves them unset.
 struct CallPolicy {
   Timeouts timeouts;
   RetryOptions retry;
   HedgeOptions hedge;
   Priority priority = Priority::kNormal;
+  ProxyPolicy proxy;
 };
 
 }  // namespace fetchd::server

@@ -11,6 +11,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "model/origin.h"
+#include "model/proxy.h"
 #include "policy/origin_policy.h"
 
 namespace fetchd::server {
@@ -39,6 +40,8 @@ struct PolicyRules {
     uint32_t weight = 1;
   };
   std::vector<Caller> callers;
+  // No two of the same name, none of the name "direct".
+  std::vector<std::shared_ptr<const Proxy>> proxies;
   // What a request may ask for at most. `min_bytes_per_second` is not read.
   Timeouts timeout_caps = {.total = std::chrono::minutes(10),
                            .attempt = std::chrono::minutes(10),
@@ -74,6 +77,7 @@ class PolicyBook {
   // The caller's share where callers wait for an origin; 1 unless a rule says otherwise. An exact name wins over the
   // longest pattern that fits.
   uint32_t WeightOf(std::string_view caller) const { return rules_.callers.empty() ? 1 : FindWeight(caller); }
+  const std::vector<std::shared_ptr<const Proxy>>& proxies() const { return rules_.proxies; }
   const Timeouts& timeout_caps() const { return rules_.timeout_caps; }
   // Which of PolicyRules::rules holds for a host; -1: none.
   int RuleOf(const Origin& origin) const { return hosts_.empty() ? -1 : FindHost(origin.host).rule; }

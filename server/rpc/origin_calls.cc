@@ -94,6 +94,7 @@ struct CheckUrlMethod {
     fetch.set_url(std::move(*call.request.mutable_url()));
     fetch.set_profile(std::move(*call.request.mutable_profile()));
     fetch.set_method(std::move(*call.request.mutable_method()));
+    if (call.request.has_transport()) *fetch.mutable_transport() = std::move(*call.request.mutable_transport());
     auto read = call.desk().reader.ReadFetch(std::move(fetch), known);
     if (const auto* refusal = std::get_if<Refusal>(&read)) {
       const auto* forbidden = std::get_if<UrlForbidden>(refusal);

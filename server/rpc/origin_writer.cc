@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "model/proxy.h"
 #include "model/url.h"
 #include "rpc/trace_writer.h"
 
@@ -143,6 +144,7 @@ void WritePolicies(const FetchSpec& spec, v1::CheckUrlResponse& into) {
   into.mutable_hedge()->set_enabled(spec.hedge.enabled);
   if (spec.hedge.enabled) WriteDuration(spec.hedge.delay, *into.mutable_hedge()->mutable_delay());
   into.set_priority(PriorityOf(spec.priority));
+  if (spec.route.proxy != nullptr) into.set_proxy(spec.route.proxy->name);
 }
 
 absl::StatusOr<Origin> ParseOriginName(std::string_view name) {

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "http/multipart_body.h"
 #include "model/redirect.h"
+#include "policy/proxy_choice.h"
 #include "rpc/field_rules.h"
 #include "rpc/violations.h"
 
@@ -149,6 +150,18 @@ void RequestReader::ReadPolicies(const v1::FetchRequest& request, Shape shape, s
     }
   }
   spec.weight = book.WeightOf(spec.caller);
+  // Without an URL there is a violation already.
+  if ((request.has_transport() || policy->proxy.proxy != ProxyPolicy::kDirect) && !spec.url.text().empty())
+    ReadRoute(request, book, *policy, prefix, violations, spec);
+}
+
+void RequestReader::ReadRoute(const v1::FetchRequest& request, const PolicyBook& book, const CallPolicy& policy,
+                              std::string_view prefix, Violations& violations, FetchSpec& spec) const {
+  const std::string& wanted = request.transport().proxy();
+  if (!wanted.empty()) spec.wanted_proxy = std::make_shared<const std::string>(wanted);
+  ProxyChoice choice = ChooseProxy(book, policy.proxy, spec.url, spec.wanted_proxy.get());
+  if (choice.refusal != nullptr) violations.Add(prefix, "transport.proxy", choice.refusal);
+  spec.route.proxy = std::move(choice.proxy);
 }
 
 void RequestReader::ReadTransport(const v1::FetchRequest& request, std::string_view prefix, Violations& violations,

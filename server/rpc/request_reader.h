@@ -97,6 +97,9 @@ class RequestReader {
                     FetchSpec& spec) const;
   void ReadTransport(const v1::FetchRequest& request, std::string_view prefix, Violations& violations,
                      FetchSpec& spec) const;
+  // The proxy, by `policy` and by what the request says; spec.url is set.
+  void ReadRoute(const v1::FetchRequest& request, const PolicyBook& book, const CallPolicy& policy,
+                 std::string_view prefix, Violations& violations, FetchSpec& spec) const;
   BodyLimit ReadBodyLimit(const v1::FetchRequest& request, Shape shape, std::string_view prefix,
                           Violations& violations) const;
   // Sets the body, and its content-type unless the caller has. All of it is in body_reader.cc.

@@ -11,6 +11,7 @@ void WritePhases(const PhaseTimes& phases, v1::PhaseTimes& into) {
   if (phases.queue) WriteDuration(*phases.queue, *into.mutable_queue());
   if (phases.dns) WriteDuration(*phases.dns, *into.mutable_dns());
   if (phases.connect) WriteDuration(*phases.connect, *into.mutable_connect());
+  if (phases.proxy) WriteDuration(*phases.proxy, *into.mutable_proxy());
   if (phases.tls) WriteDuration(*phases.tls, *into.mutable_tls());
   if (phases.send) WriteDuration(*phases.send, *into.mutable_send());
   if (phases.wait) WriteDuration(*phases.wait, *into.mutable_wait());
@@ -23,6 +24,7 @@ void WriteAttempt(const AttemptTrace& attempt, bool full, v1::Attempt& into) {
   WriteDuration(attempt.began, *into.mutable_began());
   WriteDuration(attempt.took, *into.mutable_took());
   if (attempt.peer) into.set_address(attempt.peer->ToString());
+  if (!attempt.proxy.empty()) into.set_proxy(attempt.proxy);
   into.set_reused_connection(attempt.reused_connection);
   if (attempt.peer) into.set_http_version(attempt.http2 ? v1::HTTP_VERSION_HTTP_2 : v1::HTTP_VERSION_HTTP_1_1);
   if (full) WritePhases(attempt.phases, *into.mutable_phases());

@@ -98,7 +98,7 @@ void AddDurations(Page& page) {
   page.Family("fetchd_fetch_duration_seconds", "Fetches from start to end, with all attempts and waits.",
               MetricType::Histogram);
   page.Histogram([](const ThreadMetrics& t) -> const DurationHistogram& { return t.fetch_duration; });
-  static constexpr const char* kPhases[] = {"queue", "dns", "connect", "tls", "send", "wait", "receive"};
+  static constexpr const char* kPhases[] = {"queue", "dns", "connect", "proxy", "tls", "send", "wait", "receive"};
   page.Family("fetchd_phase_duration_seconds", "Phases of attempts; a phase that an attempt skips does not count.",
               MetricType::Histogram);
   for (size_t i = 0; i < std::size(kPhases); ++i) {

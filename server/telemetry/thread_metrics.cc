@@ -27,9 +27,9 @@ void DurationHistogram::Observe(Duration d) {
 
 void ThreadMetrics::OnAttempt(const AttemptRecord& record) {
   attempts[OutcomeClass(record.failure, record.status)].Add(1);
-  const std::optional<Duration> times[] = {record.phases.queue,  record.phases.dns,  record.phases.connect,
-                                           record.phases.tls,    record.phases.send, record.phases.wait,
-                                           record.phases.receive};
+  const std::optional<Duration> times[] = {record.phases.queue, record.phases.dns,    record.phases.connect,
+                                           record.phases.proxy, record.phases.tls,    record.phases.send,
+                                           record.phases.wait,  record.phases.receive};
   for (size_t i = 0; i < std::size(times); ++i) {
     if (times[i].has_value()) phases[i].Observe(*times[i]);
   }

@@ -57,8 +57,8 @@ struct ThreadMetrics {
   // By failure code and phase of fetches.
   std::array<std::array<Cell, kLastPhase + 1>, 256> failures;
   DurationHistogram fetch_duration;
-  // In the order of PhaseTimes: queue, dns, connect, tls, send, wait, receive.
-  std::array<DurationHistogram, 7> phases;
+  // In the order of PhaseTimes: queue, dns, connect, proxy, tls, send, wait, receive.
+  std::array<DurationHistogram, 8> phases;
   Cell connections_opened, connections_reused;
   Cell tls_handshakes, tls_resumed;
   Cell dns_queries, dns_cache_hits;

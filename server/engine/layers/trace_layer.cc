@@ -1,5 +1,7 @@
 #include "engine/layers/trace_layer.h"
 
+#include "model/proxy.h"
+
 namespace fetchd::server {
 
 Task<AttemptOutcome> TraceLayer::Trace(FetchContext& context) {
@@ -14,6 +16,7 @@ Task<AttemptOutcome> TraceLayer::Trace(FetchContext& context) {
   AttemptTrace& attempt = trace.attempts[slot];
   attempt.took = context.now - began;
   attempt.peer = context.peer;
+  if (context.spec.route.proxy != nullptr) attempt.proxy = context.spec.route.proxy->name;
   attempt.reused_connection = context.record.reused_connection;
   attempt.http2 = context.record.http2;
   attempt.phases = context.record.phases;

@@ -100,7 +100,8 @@ TEST(KeysThatNeedRestart, AreAllButWhatRulesAreMadeOf) {
   for (const char* yaml : {"timeouts: {default: {total: 5s}, cap: {dns: 20s}}", "retry: {max_attempts: 5}",
                            "hedge: {enabled: true}", "retry_budget: {ratio: 0}", "breaker: {trials: 5}",
                            "rate_limit: {per_second: 5}", "concurrency: {max: 5}", "outlier: {ejection: 5s}",
-                           "origins: [{hosts: [h]}]", "profiles: [{name: a}]", "callers: [{name: a, weight: 5}]"}) {
+                           "origins: [{hosts: [h]}]", "profiles: [{name: a}]", "callers: [{name: a, weight: 5}]",
+                           "proxies: [{name: a, url: \"http://h:1\"}]", "proxy: direct", "proxy_override: true"}) {
     EXPECT_TRUE(KeysThatNeedRestart(running, Parse(yaml)).empty()) << yaml;
   }
   const auto keys = [&](const char* yaml) { return KeysThatNeedRestart(running, Parse(yaml)); };

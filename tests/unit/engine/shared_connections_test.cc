@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/connection_pool.h"
+#include "model/proxy.h"
 #include "support/h2_origin.h"
 #include "support/loop.h"
 #include "support/memory_sink.h"
@@ -49,9 +50,11 @@ class SharedConnectionsTest : public testing::Test {
     if (pool_ == nullptr) Make({});
     return *pool_;
   }
-  Fetch& Begin(HttpVersion version = HttpVersion::kAuto, std::string_view url = "https://a.test/") {
+  Fetch& Begin(HttpVersion version = HttpVersion::kAuto, std::string_view url = "https://a.test/",
+               std::shared_ptr<const Proxy> proxy = nullptr) {
     Fetch& fetch = fetches_.emplace_back(*this, url);
     fetch.spec.route.version = version;
+    fetch.spec.route.proxy = std::move(proxy);
     const Instant now = loop_.clock().Now();
     loop_.Start(pool().Acquire({.origin = **fetch.origin,
                                 .spec = fetch.spec,
@@ -134,6 +137,26 @@ TEST_F(SharedConnectionsTest, OneConnectionServesMany) {
   EXPECT_TRUE(fetches_[0].acquired->lease.http2());
   EXPECT_FALSE(fetches_[0].acquired->lease.reused());
   EXPECT_TRUE(fetches_[1].acquired->lease.reused());
+}
+
+TEST_F(SharedConnectionsTest, RoomOnTheConnectionOfOneProxyIsNoneForAnother) {
+  const auto office = std::make_shared<const Proxy>(), abroad = std::make_shared<const Proxy>();
+  for (const auto& proxy : {std::shared_ptr<const Proxy>(), office, abroad}) {
+    for (int i = 0; i < 3; ++i) Begin(HttpVersion::kAuto, "https://a.test/", proxy);
+    Settle();
+  }
+  EXPECT_EQ(leased(), 9u);
+  EXPECT_GE(dialled(), 3u);
+}
+
+TEST_F(SharedConnectionsTest, ThoseWhoWaitForADialOfAnotherProxyGetTheirOwn) {
+  const auto office = std::make_shared<const Proxy>(), abroad = std::make_shared<const Proxy>();
+  connector_.Hold();
+  for (const auto& proxy : {office, abroad, std::shared_ptr<const Proxy>()})
+    for (int i = 0; i < 20; ++i) Begin(HttpVersion::kAuto, "https://a.test/", proxy);
+  connector_.Release();
+  Settle();
+  EXPECT_EQ(leased(), 60u);
 }
 
 TEST_F(SharedConnectionsTest, AnotherOneWhenStreamsRunOut) {

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+
+#include "model/proxy.h"
+
 namespace fetchd::server {
 namespace {
 
@@ -26,6 +30,38 @@ TEST(RequestHead, HostFirstThenTheCallersFieldsInOrder) {
   EXPECT_EQ(Head(spec),
             "GET /a?b=1 HTTP/1.1\r\nhost: example.com\r\nx-b: 2\r\nx-a: 1\r\nx-b: 3\r\n"
             "user-agent: fetchd/0.1\r\naccept: */*\r\n\r\n");
+}
+
+FetchSpec ByProxy(std::string_view url, Proxy::Kind kind, HttpVersion version = HttpVersion::kAuto) {
+  FetchSpec spec = Spec("GET", url);
+  Proxy proxy;
+  proxy.kind = kind;
+  proxy.authorization = "Basic eDp5";
+  spec.route = {version, std::make_shared<const Proxy>(proxy)};
+  spec.headers.Add("proxy-authorization", "Basic of-the-caller");
+  spec.headers.Add("x", "1");
+  return spec;
+}
+
+TEST(RequestHead, AnHttpProxyGetsTheWholeUrlAndItsCredentialsAlone) {
+  EXPECT_EQ(Head(ByProxy("http://example.com/a?b=1", Proxy::Kind::kHttp)),
+            "GET http://example.com/a?b=1 HTTP/1.1\r\nhost: example.com\r\nproxy-authorization: Basic eDp5\r\nx: 1\r\n"
+            "user-agent: fetchd/0.1\r\naccept: */*\r\n\r\n");
+  EXPECT_EQ(Head(ByProxy("http://[2001:db8::1]:8080", Proxy::Kind::kHttp)).substr(0, 60),
+            "GET http://[2001:db8::1]:8080/ HTTP/1.1\r\nhost: [2001:db8::1]");
+  FetchSpec open = ByProxy("http://example.com/", Proxy::Kind::kHttp);
+  open.route.proxy = std::make_shared<const Proxy>();
+  EXPECT_EQ(Head(open).find("authorization"), std::string::npos) << "not the caller's either";
+}
+
+TEST(RequestHead, WhatGoesThroughATunnelIsForTheOriginAlone) {
+  for (const FetchSpec& spec :
+       {ByProxy("https://example.com/a", Proxy::Kind::kHttp), ByProxy("http://example.com/a", Proxy::Kind::kSocks5),
+        ByProxy("http://example.com/a", Proxy::Kind::kHttp, HttpVersion::kHttp2)}) {
+    EXPECT_EQ(Head(spec),
+              "GET /a HTTP/1.1\r\nhost: example.com\r\nproxy-authorization: Basic of-the-caller\r\nx: 1\r\n"
+              "user-agent: fetchd/0.1\r\naccept: */*\r\n\r\n");
+  }
 }
 
 TEST(RequestHead, CallersUserAgentAndAcceptWin) {

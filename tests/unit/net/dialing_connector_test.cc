@@ -1,7 +1,6 @@
 #include "net/dialing_connector.h"
 
 #include <boost/asio/error.hpp>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -12,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "net/event.h"
 #include "support/certificates.h"
+#include "support/fake_dialler.h"
 #include "support/fake_dns_server.h"
 #include "support/loop.h"
 #include "support/tls_origin.h"
@@ -23,41 +23,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-// Dials as told: some addresses lead to a listener on loopback, some are refused, all others are black holes.
-class FakeDialler final : public Dialler {
- public:
-  explicit FakeDialler(Executor executor) : real_(executor), executor_(executor) {}
-
-  void Lead(const std::string& address, uint16_t port) { leads_[address] = port; }
-  void Fail(const std::string& address, error_code ec) { failures_[address] = ec; }
-  const std::vector<std::string>& dialled() const { return dialled_; }
-  int running() const { return running_; }
-  int aborted() const { return aborted_; }
-
-  Task<Result> Dial(Endpoint endpoint, CancelScope& scope) override {
-    std::string address = endpoint.address.ToString();
-    dialled_.push_back(address);
-    if (auto it = leads_.find(address); it != leads_.end()) {
-      co_return co_await real_.Dial({IpAddress::V4({127, 0, 0, 1}), it->second}, scope);
-    }
-    if (auto it = failures_.find(address); it != failures_.end()) co_return Result{nullptr, it->second};
-    ++running_;
-    Event never(executor_);
-    co_await never.Wait(scope);
-    --running_;
-    ++aborted_;
-    co_return Result{nullptr, asio::error::operation_aborted};
-  }
-
- private:
-  TcpDialler real_;
-  Executor executor_;
-  std::map<std::string, uint16_t> leads_;
-  std::map<std::string, error_code> failures_;
-  std::vector<std::string> dialled_;
-  int running_ = 0, aborted_ = 0;
-};
 
 class DialingConnectorTest : public ::testing::Test {
  protected:
@@ -173,7 +138,7 @@ TEST_F(DialingConnectorTest, AProhibitedLiteralIsRefusedToo) {
 }
 
 TEST_F(DialingConnectorTest, AnAllowedNetworkIsDialled) {
-  guard_ = std::make_unique<AddressGuard>(AddressGuard::Options{{*Cidr::Parse("10.0.0.0/8")}, {}});
+  guard_ = std::make_unique<AddressGuard>(AddressGuard::Options{{*Cidr::Parse("10.0.0.0/8")}, {}, {}});
   SetAddresses({"10.0.0.1"});
   dialler_.Lead("10.0.0.1", port());
   EXPECT_TRUE(Connect().ok());

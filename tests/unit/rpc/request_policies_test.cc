@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "model/proxy.h"
 #include "rpc/request_reader.h"
 #include "support/fake_clock.h"
 
@@ -143,6 +144,49 @@ TEST_F(RequestPoliciesTest, ANewBookHoldsFromTheNextRequestOn) {
   rules.calls[0].retry.max_attempts = 1;
   policies_.Publish(std::make_shared<const PolicyBook>(std::move(rules)));
   EXPECT_EQ(attempts(), 1);
+}
+
+// "office", which requests may name, and "closed", which they may not and through which strict.test is reached.
+PolicyRules RulesWithProxies() {
+  PolicyRules rules;
+  for (const char* name : {"office", "closed"}) {
+    Proxy proxy;
+    proxy.name = name;
+    proxy.on_request = proxy.name == "office";
+    rules.proxies.push_back(std::make_shared<const Proxy>(proxy));
+  }
+  CallPolicy strict;
+  strict.proxy = {.proxy = 1, .prescribed = true, .may_override = false};
+  rules.rules.push_back({.hosts = {"strict.test"}, .origin = {}, .calls = {strict}});
+  return rules;
+}
+
+TEST_F(RequestPoliciesTest, ARequestGoesThroughTheProxyOfItsRuleOrTheOneItNames) {
+  policies_.Publish(std::make_shared<const PolicyBook>(RulesWithProxies()));
+  const auto proxy = [&](const char* text) {
+    const FetchSpec spec = Read(text);
+    return spec.route.proxy == nullptr ? "" : spec.route.proxy->name;
+  };
+  EXPECT_EQ(proxy("url: 'http://a.test/'"), "");
+  EXPECT_EQ(proxy("url: 'http://a.test/' transport {}"), "");
+  EXPECT_EQ(proxy("url: 'http://a.test/' transport { proxy: 'office' }"), "office");
+  EXPECT_EQ(proxy("url: 'http://a.test/' transport { proxy: 'direct' }"), "");
+  EXPECT_EQ(proxy("url: 'http://strict.test/'"), "closed");
+  EXPECT_EQ(proxy("url: 'http://strict.test/' transport { proxy: 'closed' }"), "closed");
+}
+
+TEST_F(RequestPoliciesTest, AProxyThatARequestMayNotHaveIsNamedAsTheField) {
+  policies_.Publish(std::make_shared<const PolicyBook>(RulesWithProxies()));
+  for (const char* text :
+       {"url: 'http://a.test/' transport { proxy: 'nobody' }", "url: 'http://a.test/' transport { proxy: 'closed' }",
+        "url: 'http://strict.test/' transport { proxy: 'office' }",
+        "url: 'http://strict.test/' transport { proxy: 'direct' }"}) {
+    auto read = Reader().ReadFetch(Parse<v1::FetchRequest>(text), Facts());
+    ASSERT_TRUE(std::holds_alternative<Refusal>(read)) << text;
+    const auto& invalid = std::get<InvalidRequest>(std::get<Refusal>(read));
+    ASSERT_EQ(invalid.violations.size(), 1u) << text;
+    EXPECT_EQ(invalid.violations[0].field, "transport.proxy");
+  }
 }
 
 }  // namespace

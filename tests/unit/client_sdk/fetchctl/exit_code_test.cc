@@ -54,6 +54,11 @@ TEST(ExitCodeOf, EveryErrorCode) {
       {v1::REDIRECT_ORIGIN_PROHIBITED, 9},
       {v1::REDIRECT_INSECURE, 9},
       {v1::REDIRECT_LIMIT, 47},
+      {v1::PROXY_AUTHENTICATION_REQUIRED, 97},
+      {v1::PROXY_REFUSED, 97},
+      {v1::PROXY_PROTOCOL_ERROR, 97},
+      {v1::PROXY_TIMEOUT, 28},
+      {v1::PROXY_UNAVAILABLE, 7},
   };
   for (const Row& row : rows) EXPECT_EQ(ExitCodeOf(row.code), row.expected) << v1::ErrorCode_Name(row.code);
   // The table is whole: all codes of the contract but UNSPECIFIED.
