@@ -90,6 +90,8 @@ std::string_view ToString(FailureCode code) {
       return "redirect_insecure";
     case FailureCode::kRedirectLimit:
       return "redirect_limit";
+    case FailureCode::kResumeMismatch:
+      return "resume_mismatch";
     case FailureCode::kCancelled:
       return "cancelled";
     case FailureCode::kInternal:

@@ -55,6 +55,7 @@ enum class FailureCode : uint8_t {
   kRedirectOriginProhibited = 47,
   kRedirectInsecure = 48,
   kRedirectLimit = 49,
+  kResumeMismatch = 75,
   // Not in the proto: the caller (or the end of its RPC) cancelled. Never reported as an outcome.
   kCancelled = 200,
   // Not in the proto: a bug of ours; reported as gRPC INTERNAL.
