@@ -53,6 +53,7 @@ ExitCode ExitCodeOf(v1::ErrorCode code) {
     case v1::HTTP2_STREAM_REFUSED:
       return kHttp2Stream;
     case v1::HTTP_RESPONSE_INCOMPLETE:
+    case v1::RESUME_MISMATCH:
       return kPartial;
     case v1::HTTP_RESPONSE_HEADER_SECTION_SIZE:
     case v1::HTTP_RESPONSE_HEADER_SIZE:

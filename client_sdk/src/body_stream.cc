@@ -41,6 +41,8 @@ struct BodyReader::State {
   // The next message that is not the tail; takes that one in. False: the call has ended.
   bool Receive(v1::FetchStreamResponse* message) {
     while (call->Read(message)) {
+      // Nothing is missing from the body, nor is it there twice.
+      if (message->has_resumed()) continue;
       if (!message->has_tail()) return true;
       tail = std::move(*message->mutable_tail());
     }

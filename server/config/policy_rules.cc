@@ -63,6 +63,7 @@ CallPolicy MakeCallPolicy(const ServerConfig& config, const v1::OriginRule& sect
   policy.retry.statuses = StatusSet();
   for (const uint32_t status : retry.statuses()) policy.retry.statuses.Add(static_cast<int>(status));
   policy.retry.max_retry_after = ToDuration(retry.max_retry_after());
+  policy.retry.resume = retry.resume();
   policy.hedge.enabled = sections.hedge().enabled();
   policy.hedge.delay = ToDuration(sections.hedge().delay());
   policy.priority = ToPriority(sections.priority());

@@ -22,7 +22,7 @@ struct LayerParts {
 };
 
 // The layers around what makes one exchange (a simulation has another one than the engine), outermost first:
-// retry > hedge > trace > breaker > limits > attempt timeout > exchange.
+// resume > retry > hedge > trace > breaker > limits > attempt timeout > exchange.
 std::unique_ptr<Service> MakeLayers(const LayerParts& parts, std::unique_ptr<Service> exchange);
 
 // All layers of an engine thread.

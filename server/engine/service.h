@@ -12,9 +12,12 @@
 #include "net/cancel_scope.h"
 #include "net/task.h"
 #include "policy/circuit_breaker.h"
+#include "policy/resume.h"
 #include "telemetry/records.h"
 
 namespace fetchd::server {
+
+class Resumer;
 
 // One fetch on its way through the layers of its owner thread. Lives in the frame of Fetcher's coroutine.
 struct FetchContext {
@@ -50,8 +53,16 @@ struct FetchContext {
   // Where what happens is noted; null unless the caller asked. Outlives the call.
   Trace* trace = nullptr;
 
-  // Of the fetch so far.
+  // Who goes on with its response should it break off after it was committed; null: nobody.
+  Resumer* resumer = nullptr;
+  // Of the committed response, if there is a resumer.
+  ResumePoint resume_point;
+
+  // Of the fetch so far; and those of them that RetryOptions::max_attempts counts.
   int attempts = 0;
+  int counted_attempts = 0;
+  // The origin's retry budget has been charged for the next attempt. The retry layer settles that.
+  bool next_is_paid = false;
   // Its response went to `sink`; no other attempt may follow.
   bool committed = false;
   // Of the response that went to `sink`; 0 if none did.
@@ -85,6 +96,14 @@ class Service {
   virtual ~Service() = default;
   // `context` outlives the call. Nothing of the fetch is left running when it returns.
   virtual Task<AttemptOutcome> Call(FetchContext& context) = 0;
+};
+
+// Asks for the rest of a committed response that broke off.
+class Resumer {
+ public:
+  virtual ~Resumer() = default;
+  // `broken` is how it ended, with a failure; the result is how the response ended in the end.
+  virtual Task<AttemptOutcome> Resume(FetchContext& context, AttemptOutcome broken) = 0;
 };
 
 }  // namespace fetchd::server

@@ -55,6 +55,7 @@ class Hops final : public ResponseSink {
   std::span<char> Prepare(size_t want) override;
   void Commit(size_t n) override;
   Event& Writable() override { return caller_->Writable(); }
+  void OnResumed(uint64_t offset) override { caller_->OnResumed(offset); }
   const Failure* refusal() const override;
 
  private:

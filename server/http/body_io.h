@@ -27,6 +27,8 @@ class ResponseSink {
   virtual void Commit(size_t n) = 0;
   // Set whenever credit comes back after Prepare gave none.
   virtual Event& Writable() = 0;
+  // The response broke off after `offset` bytes of its body, as it was sent, and goes on now from there.
+  virtual void OnResumed(uint64_t /*offset*/) {}
   // Why the sink wants no more of this response; null while it does. Asked after OnHead and each Commit, and before a
   // wait for credit; the exchange then ends with this failure, and its connection is closed. Valid as long as the sink.
   virtual const Failure* refusal() const { return nullptr; }

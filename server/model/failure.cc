@@ -100,6 +100,8 @@ std::string_view ToString(FailureCode code) {
       return "proxy_timeout";
     case FailureCode::kProxyUnavailable:
       return "proxy_unavailable";
+    case FailureCode::kResumeMismatch:
+      return "resume_mismatch";
     case FailureCode::kCancelled:
       return "cancelled";
     case FailureCode::kInternal:

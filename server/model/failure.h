@@ -60,6 +60,7 @@ enum class FailureCode : uint8_t {
   kProxyProtocolError = 72,
   kProxyTimeout = 73,
   kProxyUnavailable = 74,
+  kResumeMismatch = 75,
   // Not in the proto: the caller (or the end of its RPC) cancelled. Never reported as an outcome.
   kCancelled = 200,
   // Not in the proto: a bug of ours; reported as gRPC INTERNAL.

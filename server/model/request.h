@@ -46,6 +46,8 @@ struct RetryOptions {
   Duration max_retry_after = std::chrono::seconds(60);
   // The caller's word that sending twice is safe.
   bool idempotent = false;
+  // The rest of a response that breaks off is asked for.
+  bool resume = true;
 };
 
 // A second attempt while the first one is slow.

@@ -91,6 +91,7 @@ void RequestReader::ReadRetry(const v1::RetryPolicy& retry, std::string_view pre
       violations.Add(prefix, "retry.max_backoff", wrong);
   }
   result.idempotent = retry.idempotent();
+  if (retry.has_resume()) result.resume = retry.resume();
   switch (retry.jitter()) {
     case v1::RetryPolicy::JITTER_UNSPECIFIED:
       break;

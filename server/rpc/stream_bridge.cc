@@ -50,10 +50,12 @@ std::vector<StreamBridge::Piece> StreamBridge::TakePieces() {
   const std::lock_guard lock(mutex_);
   std::vector<Piece> pieces;
   size_t room = kMaxChunk;
+  if (!resumed_.empty()) room = std::min<uint64_t>(room, resumed_.front() - went_);
   while (room > 0 && !full_.empty()) {
     Piece& first = full_.front();
     const size_t n = std::min(room, first.size);
     room -= n;
+    went_ += n;
     if (n == first.size) {
       pieces.push_back(std::move(first));
       full_.pop_front();
@@ -66,6 +68,7 @@ std::vector<StreamBridge::Piece> StreamBridge::TakePieces() {
   if (const size_t n = std::min(room, filled_ - taken_); n > 0) {
     pieces.push_back({filling_, taken_, n});
     taken_ += n;
+    went_ += n;
     // A full block is free again as soon as gRPC has sent it.
     if (taken_ == filling_->size) {
       filling_.reset();
@@ -75,9 +78,16 @@ std::vector<StreamBridge::Piece> StreamBridge::TakePieces() {
   return pieces;
 }
 
+std::optional<uint64_t> StreamBridge::TakeResumed() {
+  const std::lock_guard lock(mutex_);
+  if (resumed_.empty() || resumed_.front() != went_) return std::nullopt;
+  resumed_.pop_front();
+  return went_;
+}
+
 std::optional<Outcome> StreamBridge::TakeOutcome() {
   const std::lock_guard lock(mutex_);
-  if (head_ || !full_.empty() || filled_ > taken_) return std::nullopt;
+  if (head_ || !resumed_.empty() || !full_.empty() || filled_ > taken_) return std::nullopt;
   return std::exchange(outcome_, std::nullopt);
 }
 
@@ -155,6 +165,14 @@ void StreamBridge::OnBlockFree(Block block) {
 void StreamBridge::Commit(size_t n) {
   const std::lock_guard lock(mutex_);
   filled_ += n;
+  came_ += n;
+  NotifyHome();
+}
+
+void StreamBridge::OnResumed(uint64_t) {
+  // Counted anew: the offset is that of the body as it was sent, and it may have been decoded since.
+  const std::lock_guard lock(mutex_);
+  resumed_.push_back(came_);
   NotifyHome();
 }
 

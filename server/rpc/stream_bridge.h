@@ -84,7 +84,10 @@ class StreamBridge final : public FetchCall {
   // Home thread.
   void Detach() { listener_ = nullptr; }
   std::optional<ResponseHead> TakeHead();
-  // Body bytes that have arrived since the last time, at most kMaxChunk; ask again for the rest.
+  // The response was resumed after the body bytes that were taken so far: how many they are.
+  std::optional<uint64_t> TakeResumed();
+  // Body bytes that have arrived since the last time, at most kMaxChunk; ask again for the rest. Ends where the
+  // response was resumed.
   std::vector<Piece> TakePieces();
   // The end, once head and pieces were taken. It must be taken: until then blocks and bridge may keep each other.
   std::optional<Outcome> TakeOutcome();
@@ -101,6 +104,7 @@ class StreamBridge final : public FetchCall {
   std::span<char> Prepare(size_t want) override;
   void Commit(size_t n) override;
   Event& Writable() override { return *writable_; }
+  void OnResumed(uint64_t offset) override;
   void OnDone(Outcome outcome) override;
 
  private:
@@ -146,6 +150,10 @@ class StreamBridge final : public FetchCall {
   size_t filled_ = 0;  // of the block being filled
   size_t taken_ = 0;   // of these, what home has taken
   std::deque<Piece> full_;
+  // Body bytes that came, and that home has taken; and after how many of them the response was resumed.
+  uint64_t came_ = 0;
+  uint64_t went_ = 0;
+  std::deque<uint64_t> resumed_;
   Block spare_;
   int blocks_ = 0;
   uint64_t prepared_ = 0;  // room handed out in blocks so far

@@ -163,8 +163,13 @@ void StreamCall::WriteOn() {
   std::optional<ResponseHead> head = bridge_->TakeHead();
   // What an RPC that was refused in the middle still gets of its fetch is dropped.
   if (head && !refused_) return Write(*head);
-  for (std::vector<StreamBridge::Piece> pieces; !(pieces = bridge_->TakePieces()).empty();)
-    if (!refused_) return Write(std::move(pieces));
+  for (;;) {
+    const std::optional<uint64_t> resumed = bridge_->TakeResumed();
+    if (resumed && !refused_) return WriteResumed(*resumed);
+    std::vector<StreamBridge::Piece> pieces = bridge_->TakePieces();
+    if (pieces.empty() && !resumed) break;
+    if (!pieces.empty() && !refused_) return Write(std::move(pieces));
+  }
   std::optional<Outcome> outcome = bridge_->TakeOutcome();
   if (!outcome) return;
   running_ = false;
@@ -192,6 +197,13 @@ void StreamCall::Write(std::vector<StreamBridge::Piece> pieces) {
     slices.push_back(SliceKeeping(piece.data(), piece.size, std::move(piece.block)));
   writing_ = true;
   stream_.Write(grpc::ByteBuffer(slices.data(), slices.size()), written_.Arm());
+}
+
+void StreamCall::WriteResumed(uint64_t offset) {
+  v1::FetchStreamResponse message;
+  message.mutable_resumed()->set_offset(offset);
+  writing_ = true;
+  stream_.Write(SerialiseMessage(message), written_.Arm());
 }
 
 void StreamCall::End(Outcome outcome) {

@@ -45,6 +45,7 @@ class StreamCall final : public RpcCall, public StreamListener {
   void WriteOn();
   void Write(const ResponseHead& head);
   void Write(std::vector<StreamBridge::Piece> pieces);
+  void WriteResumed(uint64_t offset);
   // The tail, or a status if there is no verdict.
   void End(Outcome outcome);
   // Ends the RPC with a status, as soon as no write is in flight; the fetch is aborted.

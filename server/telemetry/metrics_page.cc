@@ -128,6 +128,8 @@ void AddCounters(Page& page) {
        "Addresses left out for a while, as they did much worse than their origin's others."},
       {&ThreadMetrics::hedges, "fetchd_hedges_total", "Second attempts sent beside a slow one."},
       {&ThreadMetrics::hedges_won, "fetchd_hedges_won_total", "Second attempts that were answered first."},
+      {&ThreadMetrics::resumes, "fetchd_resumes_total", "Times the rest of a response that broke off was asked for."},
+      {&ThreadMetrics::resumed, "fetchd_resumed_total", "Times that rest came."},
       {&ThreadMetrics::request_bytes, "fetchd_request_body_bytes_total", "Body bytes sent to origins."},
       {&ThreadMetrics::response_bytes, "fetchd_response_body_bytes_total", "Body bytes received from origins."},
   };

@@ -62,7 +62,7 @@ struct ThreadMetrics {
   Cell connections_opened, connections_reused;
   Cell tls_handshakes, tls_resumed;
   Cell dns_queries, dns_cache_hits;
-  Cell hedges, hedges_won, breakers_opened, holds_learnt, outliers_ejected;
+  Cell hedges, hedges_won, resumes, resumed, breakers_opened, holds_learnt, outliers_ejected;
   Cell request_bytes, response_bytes;
 
   // Gauges.

@@ -114,15 +114,18 @@ def as_request(url: Any, **more: Any) -> pb.FetchRequest:
 
 
 class StreamCall:
-    """A FetchStream under way: `head`, the chunks, `tail`, in the order the contract promises."""
+    """A FetchStream under way: `head`, the chunks, `tail`, in the order the contract promises; and after how many bytes
+    of the body it was `resumed`."""
 
     def __init__(self, call: Any):
         self.call = call
         self.head: Optional[service_pb.ResponseHead] = None
         self.tail: Optional[service_pb.StreamTail] = None
+        self.resumed: List[int] = []
 
     def chunks(self) -> Iterator[bytes]:
         """The body's pieces; sets `head` and `tail` and checks the order."""
+        size = 0
         for message in self.call:
             kind = message.WhichOneof("message")
             assert self.tail is None, f"{kind} after the tail"
@@ -132,7 +135,11 @@ class StreamCall:
             elif kind == "chunk":
                 assert self.head is not None, "a chunk before the head"
                 assert 0 < len(message.chunk) <= 1024 * 1024
+                size += len(message.chunk)
                 yield message.chunk
+            elif kind == "resumed":
+                assert message.resumed.offset == size
+                self.resumed.append(size)
             else:
                 assert kind == "tail", f"an unset message: {message}"
                 self.tail = message.tail

@@ -135,16 +135,26 @@ class Nginx:
                 text = text.replace(f"@{name}@", str(port))
             conf = self.directory / "nginx.conf"
             conf.write_text(text)
-            command = ["/usr/sbin/nginx", "-p", str(self.directory), "-c", str(conf), "-e", str(self.directory / "error.log")]
-            with open(self.directory / "stderr", "ab") as err:
-                process = subprocess.Popen(dies_with_us(command), stdin=subprocess.DEVNULL, stdout=err, stderr=err)
-            waiting.wait_until(
-                lambda: process.poll() is not None or all(map(answers, self.ports.values())), "nginx listens"  # noqa: B023
-            )
-            if process.poll() is None:
-                self.process = process
+            if self._run():
                 return self
         raise AssertionError(f"nginx does not start: {(self.directory / 'error.log').read_text()[-3000:]}")
+
+    def _run(self) -> bool:
+        """Starts the process on the ports there are. False if it ended at once."""
+        conf = self.directory / "nginx.conf"
+        command = ["/usr/sbin/nginx", "-p", str(self.directory), "-c", str(conf), "-e", str(self.directory / "error.log")]
+        with open(self.directory / "stderr", "ab") as err:
+            process = subprocess.Popen(dies_with_us(command), stdin=subprocess.DEVNULL, stdout=err, stderr=err)
+        waiting.wait_until(
+            lambda: process.poll() is not None or all(map(answers, self.ports.values())), "nginx listens"
+        )
+        self.process = process if process.poll() is None else None
+        return self.process is not None
+
+    def kill_and_restart(self) -> None:
+        """Kills it, with all its connections, and starts it on the same ports."""
+        self.stop()
+        assert self._run(), "the ports of nginx are taken"
 
     def stop(self) -> None:
         """Ends it."""

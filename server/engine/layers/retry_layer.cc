@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/kept_response.h"
@@ -23,7 +24,8 @@ class RetryLayer::Run final : public HeadJudge {
         context_(context),
         scope_(*context.scope),
         brain_(context.origin.brain),
-        idempotent_(IsIdempotent(context.spec.method, context.spec.headers, context.spec.retry.idempotent)) {}
+        idempotent_(IsIdempotent(context.spec.method, context.spec.headers, context.spec.retry.idempotent)),
+        next_is_paid_(std::exchange(context.next_is_paid, false)) {}
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
   ~Run() {
@@ -43,7 +45,11 @@ class RetryLayer::Run final : public HeadJudge {
       run.BeginAttempt();
       run.outcome_ = co_await layer.next_->Call(context);
       run.EndAttempt();
-      if (context.committed) co_return std::move(run.outcome_);
+      if (context.committed) {
+        if (run.outcome_.failure && context.resumer != nullptr)
+          co_return co_await context.resumer->Resume(context, std::move(run.outcome_));
+        co_return std::move(run.outcome_);
+      }
       RetryDecision decision = run.Decide();
       if (!decision.again()) break;
       context.fresh_connection = decision.verdict == RetryVerdict::kRetryFresh;
@@ -65,13 +71,14 @@ class RetryLayer::Run final : public HeadJudge {
     }
     context_.committed = true;
     context_.status = head.status;
+    if (context_.resumer != nullptr) context_.resume_point.Keep(head);
     return context_.sink;
   }
 
  private:
   void BeginAttempt() {
     ++context_.attempts;
-    if (!context_.fresh_connection) ++counted_attempts_;
+    if (!context_.fresh_connection) ++context_.counted_attempts;
     if (context_.attempts == 1) {
       brain_.retry_budget.OnAttempt(context_.now);
     } else {
@@ -121,7 +128,7 @@ class RetryLayer::Run final : public HeadJudge {
                            .status = status,
                            .idempotent = idempotent_,
                            .streamed_body = context_.body != nullptr,
-                           .attempts = counted_attempts_,
+                           .attempts = context_.counted_attempts,
                            .free_attempt_used = free_attempt_used_,
                            // It concerns the origin's answer; a broken connection is tried again by our own rules.
                            .retry_after = failure == nullptr ? asked_wait_ : std::nullopt,
@@ -207,7 +214,6 @@ class RetryLayer::Run final : public HeadJudge {
   CancelScope& scope_;
   OriginBrain& brain_;
   const bool idempotent_;
-  int counted_attempts_ = 0;
   bool free_attempt_used_ = false;
   // This attempt, and the next one, were paid from the retry budget.
   bool paid_ = false;

@@ -12,11 +12,12 @@
 
 namespace fetchd::server {
 
-// The outermost layer: calls the next one until DecideRetry says that it was enough.
+// Calls the next layer until DecideRetry says that it was enough.
 //
 // The commit point is the head of a response: one that ends the fetch goes straight to the caller; one that may be
 // replaced (its status is retried, and another attempt is to come) is kept aside. When the attempts run out, the last
-// response is the outcome if there was one, else the last failure.
+// response is the outcome if there was one, else the last failure. A response that breaks off after it was committed is
+// left to the context's Resumer.
 class RetryLayer final : public Service {
  public:
   RetryLayer(std::unique_ptr<Service> next, Executor executor, Random& random, ThreadMetrics& metrics)

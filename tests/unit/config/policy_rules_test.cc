@@ -48,6 +48,7 @@ TEST(MakePolicyRules, DefaultsAreThoseOfThePolicies) {
   EXPECT_EQ(call.retry.jitter, shipped_call.retry.jitter);
   EXPECT_EQ(call.retry.statuses, shipped_call.retry.statuses);
   EXPECT_EQ(call.retry.max_retry_after, shipped_call.retry.max_retry_after);
+  EXPECT_EQ(call.retry.resume, shipped_call.retry.resume);
   EXPECT_EQ(call.hedge.enabled, shipped_call.hedge.enabled);
   EXPECT_EQ(call.hedge.delay, shipped_call.hedge.delay);
   EXPECT_EQ(call.priority, shipped_call.priority);
@@ -76,7 +77,7 @@ TEST(MakePolicyRules, DefaultsAreThoseOfThePolicies) {
 
 TEST(MakePolicyRules, HandsOutEveryKey) {
   const PolicyRules made = MakePolicyRules(Parse(R"(
-retry: {max_attempts: 2, initial_backoff: 1ms, max_backoff: 2ms, jitter: decorrelated, statuses: [404, 599], max_retry_after: 7s}
+retry: {max_attempts: 2, initial_backoff: 1ms, max_backoff: 2ms, jitter: decorrelated, statuses: [404, 599], max_retry_after: 7s, resume: false}
 hedge: {enabled: true, delay: 8ms}
 retry_budget: {ratio: 0.5, window: 2s, min_concurrent: 0}
 breaker: {enabled: false, consecutive_failures: 1, failure_rate: 0.25, min_volume: 2, window: 3s, slow_call: 4s, slow_rate: 1,
@@ -90,6 +91,7 @@ http2: {enabled: false}
   EXPECT_EQ(retry.jitter, Jitter::kDecorrelated);
   EXPECT_EQ(retry.statuses, (StatusSet{404, 599}));
   EXPECT_EQ(retry.max_retry_after, seconds(7));
+  EXPECT_FALSE(retry.resume);
   EXPECT_TRUE(made.calls[0].hedge.enabled);
   EXPECT_EQ(made.calls[0].hedge.delay, milliseconds(8));
   EXPECT_EQ(made.origin.retry_budget.ratio, 0.5);
@@ -203,6 +205,7 @@ retry:
   jitter: full
   statuses: [503]
   max_retry_after: 1m
+  resume: true
 hedge:
   enabled: false
   delay: 0s

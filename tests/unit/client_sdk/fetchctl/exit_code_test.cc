@@ -45,6 +45,7 @@ TEST(ExitCodeOf, EveryErrorCode) {
       {v1::PAGE_STATUS, 22},
       {v1::CIRCUIT_OPEN, 75},
       {v1::RATE_LIMITED, 75},
+      {v1::RESUME_MISMATCH, 18},
       {v1::HTTP2_PROTOCOL_ERROR, 16},
       {v1::HTTP2_STREAM_RESET, 92},
       {v1::HTTP2_STREAM_REFUSED, 92},
