@@ -56,6 +56,7 @@ class Hops final : public ResponseSink {
   void Commit(size_t n) override;
   Event& Writable() override { return caller_->Writable(); }
   const Failure* refusal() const override;
+  uint64_t BytesFor(uint64_t limit) const override { return swallows() ? limit : caller_->BytesFor(limit); }
 
  private:
   RedirectDecision Decide(const ResponseHead& head) const;

@@ -4,17 +4,20 @@
 #include <cstring>
 
 #include "base/text.h"
+#include "model/content_coding.h"
 
 namespace fetchd::server {
 namespace {
 
 constexpr std::string_view kUserAgentLine = "user-agent: fetchd/0.1\r\n";
 constexpr std::string_view kAcceptLine = "accept: */*\r\n";
+constexpr std::string_view kAcceptEncodingName = "accept-encoding: ";
 constexpr std::string_view kChunkedLine = "transfer-encoding: chunked\r\n";
 // "content-length: ", 20 digits, line end.
 constexpr size_t kMaxLengthLine = 40;
 // All that AppendRequestHead adds to what varies, but for the ": " and line end of each field.
-constexpr size_t kMaxFixedBytes = 32 + kUserAgentLine.size() + kAcceptLine.size() + kMaxLengthLine;
+constexpr size_t kMaxFixedBytes = 32 + kUserAgentLine.size() + kAcceptLine.size() + kAcceptEncodingName.size() +
+                                  kAcceptedCodings.size() + kMaxLengthLine;
 
 }  // namespace
 
@@ -61,6 +64,11 @@ bool AppendRequestHead(const FetchSpec& spec, RequestFraming framing, std::strin
   }
   if (!user_agent) put(kUserAgentLine);
   if (!accept) put(kAcceptLine);
+  if (spec.decoding == Decoding::kAskAndDecode) {
+    put(kAcceptEncodingName);
+    put(kAcceptedCodings);
+    put("\r\n");
+  }
   if (framing.kind == RequestFraming::Kind::kLength) {
     put("content-length: ");
     at = std::to_chars(at, out.data() + out.size(), framing.length).ptr;

@@ -28,7 +28,7 @@ struct RequestFraming {
 };
 
 // Appends the head to `out`: request line, `host`, the caller's fields in order, `user-agent` and `accept` if they are
-// missing, the framing field. False if the result would have other lines than these, because some part holds a CR or
+// missing, `accept-encoding` if the spec asks for it, the framing field. False if the result would have other lines than these, because some part holds a CR or
 // LF; rpc/ refuses such requests long before, so that is a bug of ours, and nothing may be sent.
 bool AppendRequestHead(const FetchSpec& spec, RequestFraming framing, std::string& out);
 

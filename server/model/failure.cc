@@ -90,6 +90,18 @@ std::string_view ToString(FailureCode code) {
       return "redirect_insecure";
     case FailureCode::kRedirectLimit:
       return "redirect_limit";
+    case FailureCode::kHttpResponseContentCoding:
+      return "http_response_content_coding";
+    case FailureCode::kContentCodingLimit:
+      return "content_coding_limit";
+    case FailureCode::kContentTypeUnexpected:
+      return "content_type_unexpected";
+    case FailureCode::kBodyDigestMismatch:
+      return "body_digest_mismatch";
+    case FailureCode::kBodyNotJson:
+      return "body_not_json";
+    case FailureCode::kSelectedValueMissing:
+      return "selected_value_missing";
     case FailureCode::kCancelled:
       return "cancelled";
     case FailureCode::kInternal:
@@ -120,6 +132,8 @@ std::string_view ToString(Phase phase) {
       return "backoff";
     case Phase::kPaginate:
       return "paginate";
+    case Phase::kDecode:
+      return "decode";
   }
   return "policy";
 }

@@ -51,6 +51,12 @@ enum class FailureCode : uint8_t {
   kHttp2StreamRefused = 37,
   kHttp2Flood = 38,
   kHttpVersionNotAvailable = 39,
+  kHttpResponseContentCoding = 40,
+  kContentCodingLimit = 41,
+  kContentTypeUnexpected = 42,
+  kBodyDigestMismatch = 43,
+  kBodyNotJson = 44,
+  kSelectedValueMissing = 45,
   kRedirectInvalid = 46,
   kRedirectOriginProhibited = 47,
   kRedirectInsecure = 48,
@@ -75,8 +81,9 @@ enum class Phase : uint8_t {
   kReceive = 8,
   kBackoff = 9,
   kPaginate = 10,
+  kDecode = 11,
 };
-inline constexpr int kLastPhase = 10;
+inline constexpr int kLastPhase = 11;
 
 // Numbers are those of fetchd.v1.Processed.
 enum class Processed : uint8_t { kNo = 1, kMaybe = 2, kYes = 3 };

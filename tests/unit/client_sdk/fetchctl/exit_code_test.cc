@@ -54,6 +54,12 @@ TEST(ExitCodeOf, EveryErrorCode) {
       {v1::REDIRECT_ORIGIN_PROHIBITED, 9},
       {v1::REDIRECT_INSECURE, 9},
       {v1::REDIRECT_LIMIT, 47},
+      {v1::HTTP_RESPONSE_CONTENT_CODING, 61},
+      {v1::CONTENT_CODING_LIMIT, 61},
+      {v1::CONTENT_TYPE_UNEXPECTED, 8},
+      {v1::BODY_DIGEST_MISMATCH, 8},
+      {v1::BODY_NOT_JSON, 8},
+      {v1::SELECTED_VALUE_MISSING, 8},
   };
   for (const Row& row : rows) EXPECT_EQ(ExitCodeOf(row.code), row.expected) << v1::ErrorCode_Name(row.code);
   // The table is whole: all codes of the contract but UNSPECIFIED.
