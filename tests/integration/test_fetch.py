@@ -14,6 +14,7 @@ import pytest
 from calls import (
     Client,
     error_of,
+    fetch_request,
     header_of,
     headers_of,
     response_of,
@@ -148,10 +149,10 @@ def test_request_headers_keep_order_repetition_and_bytes(client: Client, origin:
     assert [pair for pair in request.headers if pair[0] in named] == [(name.lower().encode(), value) for name, value in sent]
 
 
-def test_user_agent_and_accept_are_added_and_nothing_else(client: Client, origin: ScriptedOrigin) -> None:
+def test_user_agent_accept_and_accept_encoding_are_added_and_nothing_else(client: Client, origin: ScriptedOrigin) -> None:
     response_of(client.fetch(origin.route("/x", lambda connection: connection.reply())))
     fields = dict(origin.requests[0].headers)
-    assert set(fields) - {b"connection"} == {b"host", b"user-agent", b"accept"}
+    assert set(fields) - {b"connection"} == {b"host", b"user-agent", b"accept", b"accept-encoding"}
     assert fields[b"user-agent"].startswith(b"fetchd")
     assert fields[b"accept"] == b"*/*"
 
