@@ -19,7 +19,7 @@ LABEL org.opencontainers.image.title="fetchd" \
 RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       ca-certificates libgrpc++1.51 libprotobuf32 libssl3 libabsl20220623 libboost-url1.81.0 libc-ares2 libnghttp2-14 libpsl5 libsimdjson14 \
-      publicsuffix libyaml-cpp0.7 libprometheus-cpp-core1.0 libmimalloc2.0 && \
+      publicsuffix libyaml-cpp0.7 zlib1g libbrotli1 libzstd1 libprometheus-cpp-core1.0 libmimalloc2.0 && \
     rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* && \
     useradd --system --uid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin fetchd
 COPY --from=build /out/ /

@@ -16,6 +16,9 @@ if(FETCHD_BUILD_SERVER)
   pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2>=1.52)
   pkg_check_modules(SIMDJSON REQUIRED IMPORTED_TARGET simdjson)
   pkg_check_modules(PSL REQUIRED IMPORTED_TARGET libpsl)
+  find_package(ZLIB REQUIRED)
+  pkg_check_modules(BROTLI REQUIRED IMPORTED_TARGET libbrotlidec)
+  pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
   pkg_check_modules(PROMETHEUS REQUIRED IMPORTED_TARGET prometheus-cpp-core)
   # The allocator of the whole process, libraries included: a fetch makes some dozens of small allocations. Sanitizers
   # bring their own. Nothing names a symbol of it, so the linker must be told to keep it.

@@ -62,6 +62,10 @@ ExitCode ExitCodeOf(v1::ErrorCode code) {
     case v1::HTTP_UNSOLICITED_RESPONSE:
     case v1::PAGE_INVALID:
     case v1::REDIRECT_INVALID:
+    case v1::CONTENT_TYPE_UNEXPECTED:
+    case v1::BODY_DIGEST_MISMATCH:
+    case v1::BODY_NOT_JSON:
+    case v1::SELECTED_VALUE_MISSING:
       return kWeirdReply;
     case v1::HTTP2_PROTOCOL_ERROR:
     case v1::HTTP2_FLOOD:
@@ -70,6 +74,9 @@ ExitCode ExitCodeOf(v1::ErrorCode code) {
     case v1::HTTP2_STREAM_RESET:
     case v1::HTTP2_STREAM_REFUSED:
       return kHttp2Stream;
+    case v1::HTTP_RESPONSE_CONTENT_CODING:
+    case v1::CONTENT_CODING_LIMIT:
+      return kBadEncoding;
     case v1::HTTP_RESPONSE_INCOMPLETE:
     case v1::RESUME_MISMATCH:
     case v1::TLS_TRUNCATED:

@@ -15,7 +15,7 @@ enum ExitCode : int {
   kMalformed = 3,
   kDns = 6,
   kConnect = 7,
-  // The origin's answer breaks HTTP, or is no page of a list.
+  // The origin's answer breaks HTTP, is no page of a list, or not what the request expects.
   kWeirdReply = 8,
   // This fetchd does not fetch such URLs.
   kDenied = 9,
@@ -33,6 +33,7 @@ enum ExitCode : int {
   // The streamed body had another length than announced.
   kSend = 55,
   kCertificate = 60,
+  kBadEncoding = 61,
   kTooLarge = 63,
   kUnauthenticated = 67,
   // fetchd cannot be reached, or refuses work for now.

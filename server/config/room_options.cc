@@ -159,6 +159,7 @@ void SetProxies(const ServerConfig& config, FileReader& files, PolicyRules& rule
 
 void SetReader(const ServerConfig& config, ReaderOptions& reader) {
   reader.max_unary_body_bytes = config.limits().max_unary_body_bytes();
+  reader.max_selected_body_bytes = config.limits().max_selected_body_bytes();
   reader.max_batch_items = config.limits().max_batch_items();
   reader.batch_concurrency = config.limits().batch_concurrency();
   reader.max_pages = config.limits().max_pages();

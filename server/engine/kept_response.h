@@ -25,6 +25,7 @@ class KeptResponse final : public ResponseSink {
   void Commit(size_t n) override;
   // Set only after an overflow, as before that there is always credit.
   Event& Writable() override { return caller_.Writable(); }
+  const Failure* refusal() const override { return overflowed_ ? caller_.refusal() : nullptr; }
 
   // The response was handed on because of its size.
   bool overflowed() const { return overflowed_; }

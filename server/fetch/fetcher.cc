@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "engine/origin_state.h"
 #include "engine/service.h"
+#include "fetch/body_chain.h"
 #include "fetch/hops.h"
 #include "guard/url_guard.h"
 #include "policy/proxy_choice.h"
@@ -131,11 +132,13 @@ Task<void> Fetcher::Run(Fetcher& fetcher, FetchCall& call, EngineThread& owner) 
       scope.Cancel(FailureCode::kCancelled);
     else if (began >= spec.deadline)
       scope.Cancel(FailureCode::kTotalTimeout);
+    BodyChain chain(spec, call, fetcher.held_bytes_);
     RequestBody* const body = hops != nullptr && hops->followed() > 0 ? nullptr : call.request_body();
-    FetchContext context(spec, body, hops != nullptr ? static_cast<ResponseSink&>(*hops) : call, *origin, scope);
+    FetchContext context(spec, body, hops != nullptr ? static_cast<ResponseSink&>(*hops) : chain.sink(), *origin,
+                         scope);
     context.now = began;
     if (hops != nullptr) {
-      hops->Begin(context, call);
+      hops->Begin(context, chain.sink());
       outcome.trace = hops->TakeTrace();
       context.trace = outcome.trace.get();
     }
@@ -145,6 +148,7 @@ Task<void> Fetcher::Run(Fetcher& fetcher, FetchCall& call, EngineThread& owner) 
       context.trace = outcome.trace.get();
     }
     AttemptOutcome result = co_await owner.service().Call(context);
+    if (chain.working()) co_await chain.Finish(scope, result);
     call.scope_ = nullptr;
 
     outcome.failure = std::move(result.failure);

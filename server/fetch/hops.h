@@ -57,6 +57,7 @@ class Hops final : public ResponseSink {
   Event& Writable() override { return caller_->Writable(); }
   void OnResumed(uint64_t offset) override { caller_->OnResumed(offset); }
   const Failure* refusal() const override;
+  uint64_t BytesFor(uint64_t limit) const override { return swallows() ? limit : caller_->BytesFor(limit); }
 
  private:
   RedirectDecision Decide(const ResponseHead& head) const;

@@ -184,10 +184,17 @@ std::optional<std::string> Unescape(std::string_view text) {
 // where values stood; its On-Demand reader does not check what it skips.
 class PageReader {
  public:
+  // What values are wanted for.
+  enum class Use {
+    kPaging,  // a string or number leads to the next page
+    kSlice    // only where it stands counts
+  };
+
   // `text` is called `subject` in messages.
-  PageReader(std::string_view subject, std::string_view text, const uint32_t* tokens, size_t count,
+  PageReader(Use use, std::string_view subject, std::string_view text, const uint32_t* tokens, size_t count,
              std::optional<Pointer> items, std::optional<Pointer> value)
-      : subject_(subject),
+      : use_(use),
+        subject_(subject),
         text_(text),
         tokens_(tokens),
         count_(count),
@@ -240,6 +247,14 @@ class PageReader {
     const bool is_items = path.items && items_->tokens.size() == depth;
     const bool is_value = path.value && value_->tokens.size() == depth;
     if (is_items) items_->found = true;
+    if (!is_value) return ValueItself(depth, path, is_items, is_value);
+    const size_t begin = tokens_[at_];
+    absl::Status status = ValueItself(depth, path, is_items, is_value);
+    page_.value_slice = {static_cast<uint32_t>(begin), static_cast<uint32_t>(EndBefore(at_) - begin)};
+    return status;
+  }
+
+  absl::Status ValueItself(size_t depth, Path path, bool is_items, bool is_value) {
     const char first = Peek();
     if (first == '{' || first == '[') {
       if (is_value) page_.value.kind = JsonValue::Kind::kOther;
@@ -264,7 +279,7 @@ class PageReader {
       return Error("a malformed value");
     }
     if (is_items && kind != JsonValue::Kind::kNull) return NotAnArray();
-    if (is_value) {
+    if (is_value && use_ == Use::kPaging) {
       page_.value.kind = kind;
       if (kind == JsonValue::Kind::kNumber) page_.value.text = std::string(token);
       if (kind == JsonValue::Kind::kString) {
@@ -323,6 +338,7 @@ class PageReader {
     return absl::InvalidArgumentError("what the page has at the items pointer is not an array");
   }
 
+  const Use use_;
   const std::string_view subject_;
   const std::string_view text_;
   const uint32_t* const tokens_;
@@ -335,8 +351,8 @@ class PageReader {
 
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
-absl::StatusOr<PageItems> Parse(std::string_view subject, std::string_view text, std::optional<std::string_view> items,
-                                std::optional<std::string_view> value) {
+absl::StatusOr<PageItems> Parse(PageReader::Use use, std::string_view subject, std::string_view text,
+                                std::optional<std::string_view> items, std::optional<std::string_view> value) {
   if (std::all_of(text.begin(), text.end(), IsBlank)) {
     return absl::InvalidArgumentError(Concat(subject, " is empty"));
   }
@@ -355,7 +371,7 @@ absl::StatusOr<PageItems> Parse(std::string_view subject, std::string_view text,
     if (!pointer) return std::nullopt;
     return ParsePointer(*pointer);
   };
-  return PageReader(subject, text, parser->structural_indexes.get(), parser->n_structural_indexes, parse(items),
+  return PageReader(use, subject, text, parser->structural_indexes.get(), parser->n_structural_indexes, parse(items),
                     parse(value))
       .Read();
 }
@@ -382,18 +398,29 @@ absl::Status ValidateJsonPointer(std::string_view pointer) {
 absl::StatusOr<PageItems> ParsePage(std::string_view body, std::optional<std::string_view> items,
                                     std::optional<std::string_view> value) {
   const size_t skipped = body.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
-  absl::StatusOr<PageItems> page = Parse("the page", body.substr(skipped), items, value);
+  absl::StatusOr<PageItems> page = Parse(PageReader::Use::kPaging, "the page", body.substr(skipped), items, value);
   if (page.ok()) {
     for (JsonSlice& item : page->items) item.at += static_cast<uint32_t>(skipped);
   }
   return page;
 }
 
+absl::StatusOr<std::optional<JsonSlice>> SelectJson(std::string_view body, std::string_view subject,
+                                                    std::optional<std::string_view> pointer) {
+  const size_t skipped = body.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
+  const absl::StatusOr<PageItems> page =
+      Parse(PageReader::Use::kSlice, subject, body.substr(skipped), std::nullopt, pointer);
+  if (!page.ok()) return page.status();
+  std::optional<JsonSlice> slice = page->value_slice;
+  if (slice) slice->at += static_cast<uint32_t>(skipped);
+  return slice;
+}
+
 absl::Status CheckJson(std::string_view text, std::string_view subject) {
   if (text.starts_with(kByteOrderMark)) {
     return absl::InvalidArgumentError(Concat(subject, " is not JSON: it begins with a byte order mark"));
   }
-  return Parse(subject, text, std::nullopt, std::nullopt).status();
+  return Parse(PageReader::Use::kSlice, subject, text, std::nullopt, std::nullopt).status();
 }
 
 }  // namespace fetchd::server

@@ -27,6 +27,8 @@ struct PageItems {
   std::vector<JsonSlice> items;
   // What stands at the value pointer.
   JsonValue value;
+  // Where it stands. Unset: nowhere.
+  std::optional<JsonSlice> value_slice;
 };
 
 // InvalidArgument unless `pointer` is a JSON pointer (RFC 6901 section 3) of at most 1 KiB.
@@ -40,6 +42,12 @@ absl::Status ValidateJsonPointer(std::string_view pointer);
 // ValidateJsonPointer. InvalidArgument with a message for the caller otherwise.
 absl::StatusOr<PageItems> ParsePage(std::string_view body, std::optional<std::string_view> items,
                                     std::optional<std::string_view> value);
+
+// Where in the body stands what `pointer` leads to, from its first byte to its last; nullopt if nothing does, or
+// without a pointer. The whole document is checked, by the rules of ParsePage. InvalidArgument with a message that
+// calls it `subject` and says where it is not JSON.
+absl::StatusOr<std::optional<JsonSlice>> SelectJson(std::string_view body, std::string_view subject,
+                                                    std::optional<std::string_view> pointer);
 
 // Whether `text` is well-formed JSON, by the same rules but that it begins with no byte order mark (RFC 8259 section
 // 8.1 forbids to add one). InvalidArgument with a message that calls it `subject` and says where it is not.

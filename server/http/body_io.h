@@ -32,6 +32,9 @@ class ResponseSink {
   // Why the sink wants no more of this response; null while it does. Asked after OnHead and each Commit, and before a
   // wait for credit; the exchange then ends with this failure, and its connection is closed. Valid as long as the sink.
   virtual const Failure* refusal() const { return nullptr; }
+  // Body bytes to take from the origin so that the caller gets at most `limit` of them. Asked after OnHead. More than
+  // `limit` if the sink decodes, and sees to the limit itself.
+  virtual uint64_t BytesFor(uint64_t limit) const { return limit; }
 };
 
 // A request body that arrives piece by piece.

@@ -185,7 +185,7 @@ class Exchange final : private RequestWriter::Observer {
     sink_ = &request_.judge.OnHead(head);
     sink_->OnHead(std::move(head));
     if (Refused()) return false;
-    budget_ = request_.spec.body_limit.max_bytes;
+    budget_ = sink_->BytesFor(request_.spec.body_limit.max_bytes);
     rate_.Start();
     switch (codec_.framing()) {
       case ResponseCodec::Framing::kNone:
@@ -335,6 +335,8 @@ class Exchange final : private RequestWriter::Observer {
   }
 
   Task<bool> AwaitCredit() {
+    // A sink that refuses in Prepare never gives credit again.
+    if (Refused()) co_return false;
     waiting_for_bytes_ = false;
     scope_.SetDeadline(kNever, FailureCode::kConnectionReadTimeout);
     bool writable = co_await sink_->Writable().Wait(scope_);

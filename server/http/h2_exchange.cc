@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "http/rate_watch.h"
 #include "http/request_head.h"
+#include "model/content_coding.h"
 
 namespace fetchd::server {
 namespace {
@@ -30,7 +31,7 @@ constexpr uint32_t kConsumeShare = 8;
 class RequestFields {
  public:
   RequestFields(const FetchSpec& spec, RequestFraming framing) {
-    fields_.reserve(spec.headers.size() + 7);
+    fields_.reserve(spec.headers.size() + 8);
     Add(":method", spec.method);
     Add(":scheme", spec.url.scheme() == Scheme::kHttps ? "https" : "http");
     Add(":authority", spec.url.authority());
@@ -44,6 +45,7 @@ class RequestFields {
     }
     if (!user_agent) Add("user-agent", kUserAgent);
     if (!accept) Add("accept", "*/*");
+    if (spec.decoding == Decoding::kAskAndDecode) Add("accept-encoding", kAcceptedCodings);
     if (framing.kind == RequestFraming::Kind::kLength) {
       const char* end = std::to_chars(length_.data(), length_.data() + length_.size(), framing.length).ptr;
       Add("content-length", {length_.data(), static_cast<size_t>(end - length_.data())});
@@ -358,7 +360,7 @@ class Exchange final : private H2Stream {
     const std::optional<uint64_t> announced = head_.content_length;
     sink_ = &request_.judge.OnHead(head_);
     sink_->OnHead(std::move(head_));
-    budget_ = request_.spec.body_limit.max_bytes;
+    budget_ = sink_->BytesFor(request_.spec.body_limit.max_bytes);
     rate_.Start();
     if (Refused()) return;
     if (announced && *announced > budget_ && !request_.spec.body_limit.truncate) FailBodySize();
@@ -371,7 +373,11 @@ class Exchange final : private H2Stream {
     size_t copied = 0;
     while (copied < allowed.size()) {
       const std::span<char> room = sink_->Prepare(allowed.size() - copied);
-      if (room.empty()) break;
+      if (room.empty()) {
+        // It may have been refused just now.
+        Refused();
+        break;
+      }
       const size_t n = std::min(room.size(), allowed.size() - copied);
       std::memcpy(room.data(), allowed.data() + copied, n);
       sink_->Commit(n);

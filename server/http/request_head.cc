@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/text.h"
+#include "model/content_coding.h"
 #include "model/proxy.h"
 
 namespace fetchd::server {
@@ -12,13 +13,15 @@ namespace {
 constexpr std::string_view kUserAgentLine = "user-agent: fetchd/0.1\r\n";
 constexpr std::string_view kAcceptLine = "accept: */*\r\n";
 constexpr std::string_view kProxyAuthorization = "proxy-authorization";
+constexpr std::string_view kAcceptEncodingName = "accept-encoding: ";
 constexpr std::string_view kChunkedLine = "transfer-encoding: chunked\r\n";
 constexpr std::string_view kExpectLine = "expect: 100-continue\r\n";
 // "content-length: ", 20 digits, line end.
 constexpr size_t kMaxLengthLine = 40;
 // All that AppendRequestHead adds to what varies, but for the ": " and line end of each field.
 constexpr size_t kMaxFixedBytes = 32 + kProxyAuthorization.size() + 4 + kUserAgentLine.size() + kAcceptLine.size() +
-                                  kMaxLengthLine + kExpectLine.size();
+                                  kAcceptEncodingName.size() + kAcceptedCodings.size() + kMaxLengthLine +
+                                  kExpectLine.size();
 
 }  // namespace
 
@@ -75,6 +78,11 @@ bool AppendRequestHead(const FetchSpec& spec, RequestFraming framing, std::strin
   }
   if (!user_agent) put(kUserAgentLine);
   if (!accept) put(kAcceptLine);
+  if (spec.decoding == Decoding::kAskAndDecode) {
+    put(kAcceptEncodingName);
+    put(kAcceptedCodings);
+    put("\r\n");
+  }
   if (framing.kind == RequestFraming::Kind::kLength) {
     put("content-length: ");
     at = std::to_chars(at, out.data() + out.size(), framing.length).ptr;

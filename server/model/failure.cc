@@ -140,6 +140,18 @@ std::string_view ToString(FailureCode code) {
       return "tls_truncated";
     case FailureCode::kHttpUnsolicitedResponse:
       return "http_unsolicited_response";
+    case FailureCode::kHttpResponseContentCoding:
+      return "http_response_content_coding";
+    case FailureCode::kContentCodingLimit:
+      return "content_coding_limit";
+    case FailureCode::kContentTypeUnexpected:
+      return "content_type_unexpected";
+    case FailureCode::kBodyDigestMismatch:
+      return "body_digest_mismatch";
+    case FailureCode::kBodyNotJson:
+      return "body_not_json";
+    case FailureCode::kSelectedValueMissing:
+      return "selected_value_missing";
     case FailureCode::kCancelled:
       return "cancelled";
     case FailureCode::kInternal:
@@ -172,6 +184,8 @@ std::string_view ToString(Phase phase) {
       return "paginate";
     case Phase::kProxy:
       return "proxy";
+    case Phase::kDecode:
+      return "decode";
   }
   return "policy";
 }

@@ -51,6 +51,12 @@ enum class FailureCode : uint8_t {
   kHttp2StreamRefused = 37,
   kHttp2Flood = 38,
   kHttpVersionNotAvailable = 39,
+  kHttpResponseContentCoding = 40,
+  kContentCodingLimit = 41,
+  kContentTypeUnexpected = 42,
+  kBodyDigestMismatch = 43,
+  kBodyNotJson = 44,
+  kSelectedValueMissing = 45,
   kRedirectInvalid = 46,
   kRedirectOriginProhibited = 47,
   kRedirectInsecure = 48,
@@ -100,6 +106,7 @@ enum class Phase : uint8_t {
   kReceive = 8,
   kBackoff = 9,
   kPaginate = 10,
+  kDecode = 11,
   kProxy = 12,
 };
 inline constexpr int kLastPhase = 12;

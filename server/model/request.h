@@ -79,6 +79,14 @@ enum class HttpVersion : uint8_t {
 };
 
 struct HopOptions;
+// What is done with the content codings of a response (RFC 9110 section 8.4).
+enum class Decoding : uint8_t {
+  kPassThrough,  // nothing
+  kDecode,       // they are undone
+  kAskAndDecode  // and Accept-Encoding says which ones we can undo
+};
+
+struct BodyContract;
 struct Proxy;
 
 // How the connection comes to be. Two fetches may share a connection only if this is equal.
@@ -106,9 +114,13 @@ struct FetchSpec {
   Priority priority = Priority::kNormal;
   // Of the caller: one of weight 3 goes three times as often as one of weight 1, where callers wait. 1 or more.
   uint32_t weight = 1;
+  // Of the body as the caller gets it. A coded body is kept within it when decoded.
   BodyLimit body_limit;
   // How long a request with a body holds it back until the origin says 100 (Continue) or gives its answer; 0: not at all.
   Duration expect_continue{};
+  Decoding decoding = Decoding::kPassThrough;
+  // What the response's body must be, and which part of it is wanted; null: whatever it is, all of it.
+  std::shared_ptr<const BodyContract> contract;
   Route route;
   // Redirects and session; null: neither.
   std::shared_ptr<const HopOptions> hops;

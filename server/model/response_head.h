@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "model/content_coding.h"
 #include "model/headers.h"
 
 namespace fetchd::server {
@@ -20,6 +21,8 @@ struct ResponseHead {
   std::optional<uint64_t> content_length;
   // What led to this response; null: it is of the URL that was asked for.
   std::shared_ptr<const RedirectChain> redirects;
+  // The content codings that were undone. `headers` do not have them any more, nor a content-length.
+  CodingList decoded = {};
 };
 
 }  // namespace fetchd::server

@@ -36,6 +36,12 @@ size_t HeadersSize(const Headers& headers) {
   return size;
 }
 
+size_t CodingsSize(const CodingList& codings) {
+  size_t size = 0;
+  for (const ContentCoding coding : codings) size += TextSize(ToString(coding));
+  return size;
+}
+
 size_t RedirectSize(const Redirect& redirect) {
   return NumberSize(static_cast<size_t>(redirect.status)) + TextSize(redirect.url.text());
 }
@@ -94,7 +100,8 @@ FetchReply::FetchReply(std::string_view fetch_id, Collected& collected) : fetch_
   }
   const ResponseHead& head = *collected.head;
   response_size_ = NumberSize(static_cast<size_t>(head.status)) + HeadersSize(head.headers) + TextSize(collected.body) +
-                   NumberSize(outcome.truncated) + HeadersSize(outcome.trailers) + RedirectsSize(head.redirects.get());
+                   NumberSize(outcome.truncated) + HeadersSize(outcome.trailers) + RedirectsSize(head.redirects.get()) +
+                   CodingsSize(head.decoded);
   size_ = TextSize(fetch_id) + NumberSize(static_cast<size_t>(outcome.attempts)) + DelimitedSize(response_size_);
   if (outcome.trace) {
     trace_ = std::make_unique<v1::Trace>();
@@ -138,6 +145,8 @@ uint8_t* FetchReply::WriteUpToBody(uint8_t* to) const {
   to = WriteNumber(v1::HttpResponse::kTruncatedFieldNumber, outcome.truncated, to);
   to = WriteHeaders(v1::HttpResponse::kTrailersFieldNumber, outcome.trailers, to);
   to = WriteRedirects(v1::HttpResponse::kRedirectsFieldNumber, head.redirects.get(), to);
+  for (const ContentCoding coding : head.decoded)
+    to = WriteText(v1::HttpResponse::kDecodedFieldNumber, ToString(coding), to);
   if (collected_.body.empty()) return to;
   return WriteDelimiter(v1::HttpResponse::kBodyFieldNumber, collected_.body.size(), to);
 }

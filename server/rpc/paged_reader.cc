@@ -97,6 +97,8 @@ std::variant<PagedSpec, Refusal> RequestReader::ReadPaged(v1::FetchPagedRequest&
   }
   if (request.request().retry().mint_idempotency_key())
     violations.Add("request.", "retry.mint_idempotency_key", "is not for pages, each of which is another request");
+  if (request.request().has_select())
+    violations.Add("request.", "select", "is not for pages: `items` says what is wanted of them");
   spec.request = ReadSpec(std::move(*request.mutable_request()), Shape::kWholeBody, facts, "request.", violations);
   if (!spec.rules.allow_other_origins && spec.request.hops && spec.request.hops->mode == RedirectMode::kFollow) {
     HopOptions hops = *spec.request.hops;

@@ -288,6 +288,8 @@ FetchSpec RequestReader::ReadSpec(v1::FetchRequest&& request, Shape shape, const
   spec.caller = facts.caller;
   ReadPolicies(request, shape, prefix, violations, spec);
   spec.body_limit = ReadBodyLimit(request, shape, prefix, violations);
+  ReadDecoding(request, prefix, violations, spec);
+  if (request.has_expect() || request.has_select()) ReadContract(request, prefix, violations, spec);
   ReadTransport(request, prefix, violations, spec);
   ReadHops(request, prefix, violations, spec);
   if (!v1::Explain_IsValid(request.explain())) violations.Add(prefix, "explain", "is not a known value");

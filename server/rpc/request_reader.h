@@ -29,6 +29,8 @@ struct ReaderOptions {
   // Default and cap of a body in a reply of Fetch, FetchBatch and FetchPaged. 3.5 MiB leaves room for headers below the
   // 4 MiB that gRPC clients receive by default.
   uint64_t max_unary_body_bytes = 3'584 * 1024;
+  // Of a response body that is read as JSON (`expect.json`, `select`), which is held in memory whole.
+  uint64_t max_selected_body_bytes = 32 * 1024 * 1024;
   // Items of a batch.
   size_t max_batch_items = 10'000;
   // Items of a batch in flight at once, if the caller says nothing; at most kMaxBatchConcurrency.
@@ -100,6 +102,12 @@ class RequestReader {
   // The proxy, by `policy` and by what the request says; spec.url is set.
   void ReadRoute(const v1::FetchRequest& request, const PolicyBook& book, const CallPolicy& policy,
                  std::string_view prefix, Violations& violations, FetchSpec& spec) const;
+  // What becomes of the response's codings; needs the headers.
+  static void ReadDecoding(const v1::FetchRequest& request, std::string_view prefix, Violations& violations,
+                           FetchSpec& spec);
+  // `expect` and `select`; needs the body limit, which that of a selection takes the place of.
+  void ReadContract(const v1::FetchRequest& request, std::string_view prefix, Violations& violations,
+                    FetchSpec& spec) const;
   BodyLimit ReadBodyLimit(const v1::FetchRequest& request, Shape shape, std::string_view prefix,
                           Violations& violations) const;
   // Sets the body, and its content-type unless the caller has. All of it is in body_reader.cc.

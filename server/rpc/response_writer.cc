@@ -17,7 +17,8 @@ void WriteFailure(Failure&& failure, bool retryable, std::string&& url, const st
   into.set_processed(static_cast<v1::Processed>(failure.processed));
   into.set_retryable(retryable);
   into.set_message(std::move(failure.detail));
-  if (failure.code == FailureCode::kHttpResponseBodySize)
+  // One that is too large to be decoded or read as JSON here is so for FetchStream too, or says it by itself.
+  if (failure.code == FailureCode::kHttpResponseBodySize && failure.phase != Phase::kDecode)
     *into.mutable_message() += "; FetchStream takes bodies of any size";
   into.set_url(std::move(url));
   if (retry_at) WriteTime(*retry_at, *into.mutable_retry_at());
@@ -31,13 +32,20 @@ void WriteResponse(const ResponseHead& head, std::string&& body, bool truncated,
   into.set_body(std::move(body));
   into.set_truncated(truncated);
   WriteHeaders(trailers, *into.mutable_trailers());
+  for (const ContentCoding coding : head.decoded) into.add_decoded(std::string(ToString(coding)));
 }
 
-// A body that was too large is not reported in part: the caller asked for all of it or none.
+// A body that was too large, could not be decoded or is not what was expected is not reported in part: the caller asked
+// for all of it, as it should be, or none.
+bool HasNoPart(FailureCode code) {
+  return code == FailureCode::kHttpResponseBodySize ||
+         (code >= FailureCode::kHttpResponseContentCoding && code <= FailureCode::kSelectedValueMissing);
+}
+
 void WritePartial(Failure&& failure, bool retryable, std::string&& url, const std::optional<WallTime>& retry_at,
                   const RedirectChain* redirects, const std::optional<ResponseHead>& head, std::string&& body,
                   bool truncated, const Headers& trailers, v1::FetchError& into) {
-  if (failure.code == FailureCode::kHttpResponseBodySize) body.clear();
+  if (HasNoPart(failure.code)) body.clear();
   WriteFailure(std::move(failure), retryable, std::move(url), retry_at, redirects, into);
   if (head) WriteResponse(*head, std::move(body), truncated, trailers, *into.mutable_partial_response());
 }
@@ -83,6 +91,7 @@ void WriteHead(const ResponseHead& head, v1::ResponseHead& into) {
   into.set_status(static_cast<uint32_t>(head.status));
   WriteHeaders(head.headers, *into.mutable_headers());
   WriteRedirects(head.redirects.get(), *into.mutable_redirects());
+  for (const ContentCoding coding : head.decoded) into.add_decoded(std::string(ToString(coding)));
 }
 
 void WriteTail(Outcome&& outcome, std::string fetch_id, std::string url, uint64_t body_bytes, v1::StreamTail& into) {

@@ -31,6 +31,7 @@ TEST(MakeRoomOptions, DefaultsAreThoseOfTheRooms) {
   const RoomOptions made = Make("");
   const RoomOptions rooms;
   EXPECT_EQ(made.rpc.reader.max_unary_body_bytes, rooms.rpc.reader.max_unary_body_bytes);
+  EXPECT_EQ(made.rpc.reader.max_selected_body_bytes, rooms.rpc.reader.max_selected_body_bytes);
   EXPECT_EQ(made.rpc.reader.max_batch_items, rooms.rpc.reader.max_batch_items);
   EXPECT_EQ(made.rpc.reader.batch_concurrency, rooms.rpc.reader.batch_concurrency);
   EXPECT_EQ(made.rpc.reader.max_pages, rooms.rpc.reader.max_pages);
@@ -72,7 +73,7 @@ dns: {servers: ["192.0.2.53", "[2001:db8::53]:5353"], negative_ttl: 1s, max_cach
 guard: {allow_cidrs: [10.0.0.0/8], deny_cidrs: ["2001:db8::/32"], allowed_ports: ["443", "8000-8999"]}
 timeouts: {default: {total: 3s}, cap: {total: 4s, dns: 5s}}
 retry: {max_attempts: 1}
-limits: {max_in_flight: 200, max_unary_body_bytes: 1MiB, max_pages: 7, max_response_fields: 9}
+limits: {max_in_flight: 200, max_unary_body_bytes: 1MiB, max_selected_body_bytes: 2MiB, max_pages: 7, max_response_fields: 9}
 paging: {resume_token_ttl: 1h}
 drain: {pause: 0s, deadline: 3s}
 log: {level: error, format: json, access: failures, request_headers: [user-agent]}
@@ -99,6 +100,7 @@ admin: {listen: "127.0.0.1:8"}
   EXPECT_EQ(options.policies.calls.at(0).retry.max_attempts, 1);
   EXPECT_EQ(options.rpc.admission.max_in_flight, 200);
   EXPECT_EQ(options.rpc.reader.max_unary_body_bytes, 1u << 20);
+  EXPECT_EQ(options.rpc.reader.max_selected_body_bytes, 2u << 20);
   EXPECT_EQ(options.rpc.reader.max_pages, 7u);
   EXPECT_EQ(options.engine.http.max_header_count, 9u);
   EXPECT_EQ(options.tokens.ttl, std::chrono::hours(1));

@@ -71,6 +71,16 @@ TEST(RequestHead, CallersUserAgentAndAcceptWin) {
   EXPECT_EQ(Head(spec), "GET / HTTP/1.1\r\nhost: example.com:8080\r\naccept: text/csv\r\nuser-agent: me\r\n\r\n");
 }
 
+TEST(RequestHead, AsksForCodingsIfTheSpecSaysSo) {
+  FetchSpec spec = Spec("GET", "http://h/");
+  spec.decoding = Decoding::kDecode;
+  EXPECT_EQ(Head(spec).find("accept-encoding"), std::string::npos);
+  spec.decoding = Decoding::kAskAndDecode;
+  EXPECT_EQ(Head(spec),
+            "GET / HTTP/1.1\r\nhost: h\r\nuser-agent: fetchd/0.1\r\naccept: */*\r\n"
+            "accept-encoding: gzip, deflate, br, zstd\r\n\r\n");
+}
+
 TEST(RequestHead, ContentLengthWhereABodyIsThereOrExpected) {
   for (std::string method : {"POST", "PUT", "PATCH"}) {
     EXPECT_NE(Head(Spec(method, "http://h/")).find("\r\ncontent-length: 0\r\n"), std::string::npos) << method;

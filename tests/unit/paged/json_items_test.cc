@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/strings/match.h"
+
 namespace fetchd::server {
 namespace {
 
@@ -258,6 +260,48 @@ TEST(JsonItems, HugeArraysAreFine) {
   ASSERT_TRUE(page.ok());
   EXPECT_EQ(page->items.size(), 300'000u);
   EXPECT_EQ(page->items.back().In(body), "0");
+}
+
+TEST(SelectJson, GivesTheSliceOfWhatThePointerLeadsTo) {
+  const std::string body = " {\"a\" : [ 1.50 , {\"b\":\"\\ud800\"} ] , \"a\":2, \"n\":null , \"\": -0 }\n";
+  const struct {
+    const char* pointer;
+    std::optional<std::string_view> slice;
+  } rows[] = {
+      {"/a", "[ 1.50 , {\"b\":\"\\ud800\"} ]"},
+      {"/a/0", "1.50"},
+      {"/a/1", "{\"b\":\"\\ud800\"}"},
+      // Half of a surrogate pair is only a slice here.
+      {"/a/1/b", "\"\\ud800\""},
+      {"/n", "null"},
+      {"/", "-0"},
+      {"/a/2", std::nullopt},
+      {"/a/-", std::nullopt},
+      {"/n/0", std::nullopt},
+      {"/x", std::nullopt},
+  };
+  for (const auto& row : rows) {
+    for (const std::string& text : {body, "\xef\xbb\xbf" + body}) {
+      const auto slice = SelectJson(text, "the body", row.pointer);
+      ASSERT_TRUE(slice.ok()) << slice.status();
+      ASSERT_EQ(slice->has_value(), row.slice.has_value()) << row.pointer;
+      if (row.slice) {
+        EXPECT_EQ((*slice)->In(text), *row.slice);
+      }
+    }
+  }
+  const auto whole = SelectJson(body, "the body", "");
+  EXPECT_EQ((*whole)->In(body), std::string_view(body).substr(1, body.size() - 2));
+  EXPECT_FALSE(SelectJson(body, "the body", std::nullopt)->has_value());
+}
+
+TEST(SelectJson, ChecksAllOfTheDocument) {
+  EXPECT_EQ(SelectJson("", "the body", "").status().message(), "the body is empty");
+  for (const char* bad : {"{", "[1,]", "{\"a\":1} x", "{\"a\":1,\"b\":tru}", "<html>"}) {
+    const auto slice = SelectJson(bad, "the body", "/a");
+    EXPECT_TRUE(absl::IsInvalidArgument(slice.status())) << bad;
+    EXPECT_TRUE(absl::StartsWith(slice.status().message(), "the body is not JSON")) << slice.status();
+  }
 }
 
 TEST(JsonPointer, IsValidated) {

@@ -106,6 +106,12 @@ std::vector<Shape> AllShapes() {
     AddHeader(shape, "x-long", std::string(5000, 'l'));
   }
   {
+    Shape& shape = shapes.emplace_back(Response("a decoded body", 200, "decoded"));
+    shape.collected.head->decoded = {.codings = {ContentCoding::kDeflate, ContentCoding::kBrotli}, .size = 2};
+    shape.message.mutable_response()->add_decoded("deflate");
+    shape.message.mutable_response()->add_decoded("br");
+  }
+  {
     Shape& shape = shapes.emplace_back(Response("many headers", 200, ""));
     for (int i = 0; i < 300; ++i) AddHeader(shape, "x-" + std::to_string(i), std::string(static_cast<size_t>(i), 'v'));
   }

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "fetch/resume_token.h"
+#include "model/body_contract.h"
 #include "model/redirect.h"
 #include "policy/classify.h"
 #include "support/fake_clock.h"
@@ -133,6 +134,19 @@ const BadRow kBadRows[] = {
     {Rpc::kFetch, "url: 'http://h/' headers { name: 'a' value: ' x' }", "headers[0].value", "blank"},
     {Rpc::kFetch, "url: 'http://h/' headers { name: 'a' value: 'x\\t' }", "headers[0].value", "blank"},
     {Rpc::kFetch, "url: 'http://h/' headers { name: 'a' value: '$long' }", "headers[0].value", "16 KiB"},
+    // What becomes of the body.
+    {Rpc::kFetch, "url: 'http://h/' body_policy { coding: 9 }", "body_policy.coding", "known"},
+    {Rpc::kFetch, "url: 'http://h/' expect { content_types: 'json' }", "expect.content_types[0]", "media type"},
+    {Rpc::kFetch, "url: 'http://h/' expect { content_types: 'a/b' content_types: '*/b' }", "expect.content_types[1]",
+     "media type"},
+    {Rpc::kFetch, "url: 'http://h/' expect { content_types: 'a/b;c=d' }", "expect.content_types[0]", "without"},
+    {Rpc::kFetch, "url: 'http://h/' expect { content_types: '' }", "expect.content_types[0]", "media type"},
+    {Rpc::kFetch, "url: 'http://h/' expect { sha256: 'abc' }", "expect.sha256", "64"},
+    {Rpc::kFetch, "url: 'http://h/' expect { digest: 9 }", "expect.digest", "known"},
+    {Rpc::kFetch, "url: 'http://h/' select: 'a'", "select", "/"},
+    {Rpc::kFetch, "url: 'http://h/' select: '/~'", "select", "~0"},
+    {Rpc::kStream, "start { request { url: 'http://h/' select: 'a' } }", "start.request.select", "/"},
+    {Rpc::kPaged, "request { url: 'http://h/' select: '/a' } link_header {}", "request.select", "items"},
     // Timeouts.
     {Rpc::kFetch, "url: 'http://h/' timeouts { total { seconds: -1 } }", "timeouts.total", "negative"},
     {Rpc::kFetch, "url: 'http://h/' timeouts { attempt { nanos: -1 } }", "timeouts.attempt", "negative"},
@@ -276,6 +290,51 @@ TEST_F(RequestReaderTest, AWholeRequestIsJustAUrl) {
   EXPECT_EQ(spec.body_limit.max_bytes, 3'584U * 1024);
   EXPECT_FALSE(spec.body_limit.truncate);
   EXPECT_EQ(spec.deadline, clock_.Now() + seconds(30));
+}
+
+TEST_F(RequestReaderTest, CodingsAreAskedForAndUndoneUnlessTheCallerKnowsBetter) {
+  const struct {
+    const char* text;
+    Decoding decoding;
+  } rows[] = {
+      {"", Decoding::kAskAndDecode},
+      {"method: 'POST'", Decoding::kAskAndDecode},
+      {"method: 'HEAD'", Decoding::kDecode},
+      {"body_policy { coding: CODING_DECODE }", Decoding::kAskAndDecode},
+      {"body_policy { coding: CODING_PASS_THROUGH }", Decoding::kPassThrough},
+      {"headers { name: 'Accept-Encoding' value: 'gzip' }", Decoding::kPassThrough},
+      {"headers { name: 'accept-encoding' } body_policy { coding: CODING_DECODE }", Decoding::kDecode},
+      {"headers { name: 'Range' value: 'bytes=0-1' }", Decoding::kPassThrough},
+      {"headers { name: 'range' value: 'bytes=0-1' } body_policy { coding: CODING_DECODE }", Decoding::kDecode},
+  };
+  for (const auto& row : rows)
+    EXPECT_EQ(Good(Concat("url: 'http://h/' ", row.text)).decoding, row.decoding) << row.text;
+}
+
+TEST_F(RequestReaderTest, ReadsWhatIsExpectedAndSelected) {
+  EXPECT_EQ(Good("url: 'http://h/'").contract, nullptr);
+  ReaderOptions options;
+  options.max_selected_body_bytes = 777;
+  const FetchSpec spec = Good(
+      "url: 'http://h/' expect { content_types: 'Application/JSON' content_types: 'text/*' content_types: '*/*' "
+      "sha256: '00fF000000000000000000000000000000000000000000000000000000000001' digest: DIGEST_REQUIRE json: true } "
+      "select: '' body_policy { max_bytes: 5 on_overflow: OVERFLOW_TRUNCATE }",
+      options);
+  ASSERT_NE(spec.contract, nullptr);
+  const BodyContract& contract = *spec.contract;
+  EXPECT_THAT(contract.content_types, ElementsAre("application/json", "text/*", "*/*"));
+  ASSERT_TRUE(contract.sha256.has_value());
+  EXPECT_EQ(contract.sha256->at(1), 0xff);
+  EXPECT_EQ(contract.sha256->back(), 1);
+  EXPECT_EQ(contract.digest, BodyContract::Digest::kRequire);
+  EXPECT_TRUE(contract.json);
+  EXPECT_EQ(contract.select, "");
+  EXPECT_EQ(contract.max_held_bytes, 777u);
+  // Of what is selected; of the body itself, the server's.
+  EXPECT_EQ(contract.select_limit.max_bytes, 5u);
+  EXPECT_TRUE(contract.select_limit.truncate);
+  EXPECT_EQ(spec.body_limit.max_bytes, 777u);
+  EXPECT_FALSE(spec.body_limit.truncate);
 }
 
 TEST_F(RequestReaderTest, MintsAKeyUnlessThereIsOne) {

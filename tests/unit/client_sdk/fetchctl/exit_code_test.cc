@@ -79,6 +79,12 @@ TEST(ExitCodeOf, EveryErrorCode) {
       {v1::HTTP_TOO_MANY_INTERIM_RESPONSES, 8},
       {v1::TLS_TRUNCATED, 18},
       {v1::HTTP_UNSOLICITED_RESPONSE, 8},
+      {v1::HTTP_RESPONSE_CONTENT_CODING, 61},
+      {v1::CONTENT_CODING_LIMIT, 61},
+      {v1::CONTENT_TYPE_UNEXPECTED, 8},
+      {v1::BODY_DIGEST_MISMATCH, 8},
+      {v1::BODY_NOT_JSON, 8},
+      {v1::SELECTED_VALUE_MISSING, 8},
   };
   for (const Row& row : rows) EXPECT_EQ(ExitCodeOf(row.code), row.expected) << v1::ErrorCode_Name(row.code);
   // The table is whole: all codes of the contract but UNSPECIFIED.
