@@ -29,3 +29,10 @@ if(FETCHD_SANITIZE)
     add_compile_options(-Wno-tsan)
   endif()
 endif()
+
+if(FETCHD_BUILD_FUZZ)
+  # clang 14 cannot assemble coroutines with -fsanitize=function.
+  add_compile_options(-fsanitize=fuzzer-no-link -fno-sanitize=function)
+  # Warnings are g++'s to judge.
+  target_compile_options(fetchd_warnings INTERFACE -Wno-error)
+endif()

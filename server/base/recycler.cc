@@ -4,7 +4,9 @@ namespace fetchd::server {
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kKeeps = true;
+constexpr bool kKeeps = false;
+#elif defined(__has_feature)  // clang
+constexpr bool kKeeps = !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
 #else
 constexpr bool kKeeps = true;
 #endif

@@ -31,7 +31,7 @@ constexpr uint32_t kConsumeShare = 8;
 class RequestFields {
  public:
   RequestFields(const FetchSpec& spec, RequestFraming framing) {
-    fields_.reserve(spec.headers.size() + 8);
+    fields_.reserve(spec.headers.size() + 9);
     Add(":method", spec.method);
     Add(":scheme", spec.url.scheme() == Scheme::kHttps ? "https" : "http");
     Add(":authority", spec.url.authority());
@@ -46,6 +46,7 @@ class RequestFields {
     if (!user_agent) Add("user-agent", kUserAgent);
     if (!accept) Add("accept", "*/*");
     if (spec.decoding == Decoding::kAskAndDecode) Add("accept-encoding", kAcceptedCodings);
+    if (ExpectsContinue(spec, framing)) Add("expect", "100-continue");
     if (framing.kind == RequestFraming::Kind::kLength) {
       const char* end = std::to_chars(length_.data(), length_.data() + length_.size(), framing.length).ptr;
       Add("content-length", {length_.data(), static_cast<size_t>(end - length_.data())});
@@ -81,6 +82,7 @@ class Exchange final : private H2Stream {
         changed_(executor),
         upload_done_(executor),
         rate_(timeouts_.min_bytes_per_second),
+        hold_(scope.timers(), [this] { Release(); }),
         window_(session.options().stream_window),
         body_left_(request.spec.body) {}
 
@@ -109,6 +111,7 @@ class Exchange final : private H2Stream {
     RequestFraming framing =
         request_.body != nullptr ? RequestFraming::OfStream(request_.body->length()) : RequestFraming::OfBody(spec);
     const bool has_body = request_.body != nullptr || !spec.body.empty();
+    held_back_ = ExpectsContinue(spec, framing);
     const RequestFields fields(spec, framing);
     id_ = session_.Submit(fields.fields(), has_body, *this);
     if (!id_) {
@@ -116,6 +119,7 @@ class Exchange final : private H2Stream {
       result_.failure->reused_connection = request_.reused_connection;
       return false;
     }
+    if (held_back_) hold_.Arm(After(started_, spec.expect_continue));
     if (!has_body)
       OnSent(started_);
     else
@@ -130,6 +134,12 @@ class Exchange final : private H2Stream {
       });
     }
     return true;
+  }
+
+  // The body may go out.
+  void Release() {
+    hold_.Disarm();
+    if (std::exchange(held_back_, false) && !ended_) session_.ResumeBody(*id_);
   }
 
   // The child coroutine that waits for the caller's pieces.
@@ -220,10 +230,13 @@ class Exchange final : private H2Stream {
       if (status_ == 101 || ++interim_ > request_.limits.max_interim_responses)
         return End(FailureCode::kHttpProtocolError,
                    status_ == 101 ? "status 101 without an upgrade" : "too many interim responses");
+      if (status_ == 100) Release();
       head_ = {};
       block_bytes_ = 0;
       return;
     }
+    // Who answers need not be told more.
+    hold_.Disarm();
     if (status_ > 599) return End(FailureCode::kHttpProtocolError, Concat("status ", status_));
     head_given_ = true;
     block_bytes_ = 0;
@@ -273,6 +286,11 @@ class Exchange final : private H2Stream {
   }
 
   size_t OnWantBody(std::span<char> room, bool& last) override {
+    if (held_back_) {
+      stalled_on_caller_ = true;
+      Arm(scope_.Now());
+      return 0;
+    }
     size_t n = 0;
     if (request_.body == nullptr) {
       n = std::min(room.size(), body_left_.size());
@@ -487,6 +505,7 @@ class Exchange final : private H2Stream {
       return;
     }
     FailureCode code = *end_.failure;
+    if (code == FailureCode::kTlsTruncated && !final_began_) code = FailureCode::kConnectionTerminated;
     if (code == FailureCode::kConnectionTerminated && final_began_) code = FailureCode::kHttpResponseIncomplete;
     Fail(code, end_.detail, end_.unprocessed ? Processed::kNo : processed());
     // Nothing was done, so another try costs the origin nothing, once.
@@ -512,6 +531,9 @@ class Exchange final : private H2Stream {
   // Came without credit; what is before `held_from_` was given away since.
   std::string held_;
   size_t held_from_ = 0;
+  // The end of the wait for 100 (Continue), until which the body is held back.
+  Timer hold_;
+  bool held_back_ = false;
   uint32_t window_;
   uint64_t since_grown_ = 0;
   // Given to the sink and not consumed yet.

@@ -241,7 +241,8 @@ Task<void> H2Session::Read(H2Session& self) {
           self.Die(FailureCode::kConnectionTerminated, "the origin reset the connection");
           break;
         case IoResult::Kind::kTruncatedTls:
-          self.Die(FailureCode::kConnectionTerminated, "the connection ended without TLS close_notify");
+          self.Die(self.attached_ > 0 ? FailureCode::kTlsTruncated : FailureCode::kConnectionTerminated,
+                   "the connection ended without TLS close_notify");
           break;
         default:
           self.Die(FailureCode::kConnectionTerminated, Concat("reading failed: ", r.ec.message()));
@@ -317,9 +318,9 @@ Task<void> H2Session::Write(H2Session& self) {
       const std::array<asio::const_buffer, 1> buffers = {asio::const_buffer(left.data(), left.size())};
       IoResult r = co_await self.transport_.WriteSome(buffers, self.scope_);
       if (!r.ok()) {
-        // What is to be read may tell why.
-        if (self.failure_) co_return;
+        // No effect if it died of something else and this was the good-bye.
         self.Die(FailureCode::kConnectionTerminated, Concat("writing failed: ", r.ec.message()));
+        self.transport_.Close();
         co_return;
       }
       left.remove_prefix(r.n);

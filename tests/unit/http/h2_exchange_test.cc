@@ -484,6 +484,43 @@ TEST_F(H2ExchangeTest, AnEarlyResponseEndsTheUpload) {
   EXPECT_EQ(origin_->streams()[1].closed_by, uint32_t{NGHTTP2_CANCEL});
 }
 
+TEST_F(H2ExchangeTest, ABodyMayWaitForContinue) {
+  Open();
+  Settle();
+  for (const bool continued : {true, false}) {
+    Fetch& fetch = fetches_.emplace_back(loop_, "https://a.test/");
+    fetch.spec.method = "PUT";
+    fetch.spec.body = "body";
+    fetch.spec.expect_continue = seconds(1);
+    Start(fetch);
+    const int32_t id = origin_->streams().rbegin()->first;
+    EXPECT_EQ(origin_->streams()[id].fields.at("expect"), "100-continue");
+    loop_.Advance(milliseconds(900));
+    Settle();
+    EXPECT_EQ(origin_->streams()[id].body, "");
+    if (continued)
+      origin_->Head(id, "100", {}, true);
+    else
+      loop_.Advance(milliseconds(100));
+    Settle();
+    EXPECT_EQ(origin_->streams()[id].body, "body");
+    origin_->Respond(id, "200", "x");
+    Settle();
+    EXPECT_TRUE(fetch.ok());
+  }
+  // Who refuses is not sent the body.
+  Fetch& refused = fetches_.emplace_back(loop_, "https://a.test/");
+  refused.spec.method = "PUT";
+  refused.spec.body = "body";
+  refused.spec.expect_continue = seconds(1);
+  Start(refused);
+  origin_->Respond(5, "413", "too large");
+  Settle();
+  ASSERT_TRUE(refused.ok());
+  EXPECT_EQ(refused.sink.head().status, 413);
+  EXPECT_EQ(origin_->streams()[5].body, "");
+}
+
 TEST_F(H2ExchangeTest, TimeoutsOfThePhases) {
   Open();
   Fetch& silent = Begin();
