@@ -40,6 +40,24 @@ ExitCode ExitCodeOf(v1::ErrorCode code) {
     case v1::TLS_CERTIFICATE_ERROR:
       return kCertificate;
     case v1::HTTP_PROTOCOL_ERROR:
+    case v1::HTTP_STATUS_LINE_INVALID:
+    case v1::HTTP_STATUS_INVALID:
+    case v1::HTTP_HEADER_INVALID:
+    case v1::HTTP_SPACE_BEFORE_COLON:
+    case v1::HTTP_HEADER_FOLDED:
+    case v1::HTTP_BARE_CR:
+    case v1::HTTP_BARE_LF:
+    case v1::HTTP_NUL:
+    case v1::HTTP_CONTENT_LENGTH_INVALID:
+    case v1::HTTP_CONTENT_LENGTH_CONFLICT:
+    case v1::HTTP_FRAMING_CONFLICT:
+    case v1::HTTP_TRANSFER_CODING_INVALID:
+    case v1::HTTP10_TRANSFER_CODING:
+    case v1::HTTP_CHUNK_SIZE_INVALID:
+    case v1::HTTP_CHUNK_INVALID:
+    case v1::HTTP_TRAILER_INVALID:
+    case v1::HTTP_TOO_MANY_INTERIM_RESPONSES:
+    case v1::HTTP_UNSOLICITED_RESPONSE:
     case v1::PAGE_INVALID:
     case v1::REDIRECT_INVALID:
       return kWeirdReply;
@@ -51,6 +69,7 @@ ExitCode ExitCodeOf(v1::ErrorCode code) {
     case v1::HTTP2_STREAM_REFUSED:
       return kHttp2Stream;
     case v1::HTTP_RESPONSE_INCOMPLETE:
+    case v1::TLS_TRUNCATED:
       return kPartial;
     case v1::HTTP_RESPONSE_HEADER_SECTION_SIZE:
     case v1::HTTP_RESPONSE_HEADER_SIZE:

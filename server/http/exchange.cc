@@ -55,7 +55,7 @@ class Exchange final : private RequestWriter::Observer {
  private:
   // The child coroutine that writes while the response is read.
   static Task<void> RunWriter(Exchange& self) {
-    co_await self.writer_.Run();
+    co_await self.writer_.Run(self.executor_);
     self.writer_running_ = false;
     self.writer_done_.Set();
   }
@@ -68,11 +68,20 @@ class Exchange final : private RequestWriter::Observer {
 
   // Here and below: what most exchanges can do at once is done without a coroutine of its own.
   Task<bool> Send() {
+    // What came before the request is no answer to it. The pool has looked at a connection that served before.
+    if (!request_.reused_connection && !transport_.LooksAlive()) return FailUnasked();
     if (!writer_.Begin())
       return Fail(FailureCode::kInternal, Phase::kSend, "a part of the request head holds a line break");
     Task<void> first = writer_.WriteFirst();
     if (!first.await_ready()) return SendSlowly(std::move(first));
     return OnFirstWritten();
+  }
+
+  Task<bool> FailUnasked() {
+    scope_.SetDeadline(After(started_, timeouts_.first_byte), FailureCode::kHttpResponseTimeout);
+    const IoResult r = co_await transport_.ReadSome(buffer_.Space(), scope_);
+    if (!r.ok()) co_return FailRead(r);
+    co_return Fail(FailureCode::kHttpUnsolicitedResponse, Phase::kSend, "the origin spoke before it was asked");
   }
 
   Task<bool> SendSlowly(Task<void> first) {
@@ -127,11 +136,12 @@ class Exchange final : private RequestWriter::Observer {
     for (;;) {
       if (!buffer_.empty()) {
         size_t used = 0;
-        ResponseCodec::Step step = codec_.ParseHead(buffer_.bytes(), used);
-        OnHeadProgress(step != ResponseCodec::Step::kNeedMore || codec_.final_head_began());
+        ResponseCodec::HeadStep step = codec_.ParseHead(buffer_.bytes(), used);
+        OnHeadProgress(step != ResponseCodec::HeadStep::kNeedMore || codec_.final_head_began());
         buffer_.Consume(used);
-        if (step == ResponseCodec::Step::kFailed) co_return FailCodec();
-        if (step == ResponseCodec::Step::kHead) break;
+        if (step == ResponseCodec::HeadStep::kFailed) co_return FailCodec();
+        if (writer_.holds_body()) OnHeadWhileHeld(step == ResponseCodec::HeadStep::kHead);
+        if (step == ResponseCodec::HeadStep::kHead) break;
       }
       if (final_began_) ArmRead(scope_.Now());
       IoResult r = co_await transport_.ReadSome(buffer_.Space(), scope_);
@@ -151,6 +161,18 @@ class Exchange final : private RequestWriter::Observer {
     } else if (!writing()) {
       // It was an interim response, which neither ends nor restarts the wait for the final one.
       scope_.SetDeadline(After(*written_at_, timeouts_.first_byte), FailureCode::kHttpResponseTimeout);
+    }
+  }
+
+  // A head came whose request's body is held back: 100 (Continue) lets it go. A final one does not, and is all that the
+  // origin wants to say; the request counts as written then, so that the response has its timeouts.
+  void OnHeadWhileHeld(bool final) {
+    if (codec_.continued()) {
+      writer_.Release();
+    } else if (final) {
+      writer_.KeepBody();
+      written_at_ = scope_.Now();
+      result_.phases.send = *written_at_ - started_;
     }
   }
 
@@ -442,8 +464,9 @@ class Exchange final : private RequestWriter::Observer {
       default:
         how = absl::StrCat("reading failed: ", r.ec.message());
     }
-    if (final_began_)
-      return Fail(FailureCode::kHttpResponseIncomplete, Phase::kReceive, absl::StrCat(how, " within the response"));
+    const FailureCode incomplete =
+        r.kind == IoResult::Kind::kTruncatedTls ? FailureCode::kTlsTruncated : FailureCode::kHttpResponseIncomplete;
+    if (final_began_) return Fail(incomplete, Phase::kReceive, absl::StrCat(how, " within the response"));
     return Fail(FailureCode::kConnectionTerminated, phase(), absl::StrCat(how, " before the response"));
   }
 

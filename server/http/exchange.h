@@ -57,9 +57,11 @@ struct ExchangeResult {
 // - Head and body are written together; what the socket does not take at once, and streamed bodies, are written beside
 //   the reading, so that an early response is handed on at once. A response that is complete before its request ends
 //   the exchange.
+// - With FetchSpec::expect_continue the body waits for 100 (Continue), for that time or for the final response, after
+//   which it is never sent, and the connection is closed.
+// - Bytes that a new connection brings before the request was sent end the exchange, and so does its end.
 // - Bodies of known length and those that end with the connection are read straight into the sink's buffers; chunked
-// ones
-//   are copied once.
+//   ones are copied once.
 // - Without credit of the sink nothing is read, and no timeout but the scope's runs.
 Task<ExchangeResult> RunExchange(Transport& transport, ReadBuffer& buffer, Executor executor, ExchangeRequest request,
                                  CancelScope& scope);

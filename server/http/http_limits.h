@@ -16,14 +16,14 @@ struct HttpLimits {
   size_t max_header_count = 256;
   // Name and value of one field, in bytes. kHttpResponseHeaderSize.
   size_t max_field_bytes = 16 * 1024;
-  // One chunk header with its extensions, in bytes. kHttpProtocolError.
+  // One chunk header with its extensions, in bytes. kHttpChunkInvalid.
   size_t max_chunk_header_bytes = 4 * 1024;
   // What all chunk headers of a body may be longer, in bytes, than 16 for each chunk and two for each byte of data: far
-  // more than any honest origin needs, and an end to those that send nothing but extensions. kHttpProtocolError.
+  // more than any honest origin needs, and an end to those that send nothing but extensions. kHttpChunkInvalid.
   size_t max_chunk_overhead_bytes = 16 * 1024;
   // All trailer fields, in bytes. kHttpResponseTrailerSectionSize.
   size_t max_trailer_bytes = 16 * 1024;
-  // Interim (1xx) responses before the final one. kHttpProtocolError.
+  // Interim (1xx) responses before the final one. kHttpTooManyInterimResponses.
   int max_interim_responses = 16;
 };
 

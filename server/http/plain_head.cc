@@ -1,29 +1,14 @@
 #include "http/plain_head.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <optional>
 
 #include "base/text.h"
+#include "http/field_line.h"
 
 namespace fetchd::server {
 namespace {
-
-// What a byte may be part of (RFC 9110 sections 5.6.2 and 5.5; obs-text counts as text).
-enum : uint8_t { kToken = 1, kText = 2 };
-constexpr std::array<uint8_t, 256> kParts = [] {
-  std::array<uint8_t, 256> table{};
-  for (size_t c = 0; c < table.size(); ++c) {
-    if (IsAlnum(static_cast<char>(c))) table[c] |= kToken;
-    if ((c >= ' ' && c != 0x7f) || c == '\t') table[c] |= kText;
-  }
-  for (const char c : std::string_view("!#$%&'*+-.^_`|~")) table[static_cast<unsigned char>(c)] |= kToken;
-  return table;
-}();
-
-bool Is(uint8_t part, char c) { return (kParts[static_cast<unsigned char>(c)] & part) != 0; }
-bool IsBlank(char c) { return c == ' ' || c == '\t'; }
 
 // Far less than 2^64, so that it cannot overflow.
 std::optional<uint64_t> PlainLength(std::string_view value) {
@@ -73,7 +58,7 @@ size_t ParsePlainHead(std::string_view in, const HttpLimits& limits, ResponseHea
 
   const char* at = in.data() + kReason;
   const char* const end = in.data() + in.size();
-  const auto skip = [&at, end](uint8_t part) {
+  const auto skip = [&at, end](BytePart part) {
     while (at != end && Is(part, *at)) ++at;
   };
   const auto line_ends = [&at, end] { return end - at >= 2 && at[0] == '\r' && at[1] == '\n'; };

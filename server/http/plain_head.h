@@ -12,7 +12,7 @@ namespace fetchd::server {
 // Parses the head at the front of `in` in one pass if it is plain: whole, far within the limits, HTTP/1.1, a final
 // status with a body of one Content-Length, and nothing else that bears on framing or on the connection but
 // `connection: keep-alive`. Returns its size. 0, with `head` in any state, if it is anything else, be it malformed or
-// not: ResponseCodec's parser then judges it. The answer to HEAD is not for this function, nor is what follows the
+// not: ResponseCodec then judges it line by line. The answer to HEAD is not for this function, nor is what follows the
 // first bytes of a head that was not whole.
 size_t ParsePlainHead(std::string_view in, const HttpLimits& limits, ResponseHead& head);
 

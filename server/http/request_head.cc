@@ -11,10 +11,11 @@ namespace {
 constexpr std::string_view kUserAgentLine = "user-agent: fetchd/0.1\r\n";
 constexpr std::string_view kAcceptLine = "accept: */*\r\n";
 constexpr std::string_view kChunkedLine = "transfer-encoding: chunked\r\n";
+constexpr std::string_view kExpectLine = "expect: 100-continue\r\n";
 // "content-length: ", 20 digits, line end.
 constexpr size_t kMaxLengthLine = 40;
 // All that AppendRequestHead adds to what varies, but for the ": " and line end of each field.
-constexpr size_t kMaxFixedBytes = 32 + kUserAgentLine.size() + kAcceptLine.size() + kMaxLengthLine;
+constexpr size_t kMaxFixedBytes = 32 + kUserAgentLine.size() + kAcceptLine.size() + kMaxLengthLine + kExpectLine.size();
 
 }  // namespace
 
@@ -68,6 +69,7 @@ bool AppendRequestHead(const FetchSpec& spec, RequestFraming framing, std::strin
   } else if (framing.kind == RequestFraming::Kind::kChunked) {
     put(kChunkedLine);
   }
+  if (ExpectsContinue(spec, framing)) put(kExpectLine);
   put("\r\n");
   out.resize(static_cast<size_t>(at - out.data()));
   return true;

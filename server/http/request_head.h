@@ -28,8 +28,15 @@ struct RequestFraming {
 };
 
 // Appends the head to `out`: request line, `host`, the caller's fields in order, `user-agent` and `accept` if they are
-// missing, the framing field. False if the result would have other lines than these, because some part holds a CR or
-// LF; rpc/ refuses such requests long before, so that is a bug of ours, and nothing may be sent.
+// missing, the framing field, `expect` if the body is held back for it. False if the result would have other lines than
+// these, because some part holds a CR or LF; rpc/ refuses such requests long before, so that is a bug of ours, and
+// nothing may be sent.
 bool AppendRequestHead(const FetchSpec& spec, RequestFraming framing, std::string& out);
+
+// The body is held back for 100 (Continue): the fetch asks for it, and there may be a body (RFC 9110 section 10.1.1).
+inline bool ExpectsContinue(const FetchSpec& spec, RequestFraming framing) {
+  return spec.expect_continue > Duration::zero() &&
+         (framing.kind == RequestFraming::Kind::kChunked || framing.length > 0);
+}
 
 }  // namespace fetchd::server

@@ -27,6 +27,7 @@ bool RequestWriter::Begin() {
   if (!AppendRequestHead(spec_, framing_, head_)) return false;
   head_left_ = head_;
   if (body_ == nullptr) body_left_ = spec_.body;
+  if (ExpectsContinue(spec_, framing_)) hold_ = Hold::kWaiting;
   return true;
 }
 
@@ -51,11 +52,17 @@ void RequestWriter::OnFirst(const IoResult& result) {
   if (!failed() && body_ == nullptr && head_left_.empty() && body_left_.empty()) complete_ = true;
 }
 
-Task<void> RequestWriter::Run() {
+Task<void> RequestWriter::Run(Executor executor) {
   while (!failed()) {
     Next next = Gather();
     if (next == Next::kEnd) complete_ = true;
     if (next == Next::kEnd || next == Next::kFailed) break;
+    if (next == Next::kHeld) {
+      co_await AwaitContinue(executor);
+      if (stopping_) co_return;
+      if (scope_.stopped()) Fail(scope_.reason(), "sending stopped", true);
+      continue;
+    }
     if (next == Next::kWait) {
       // Waiting for the caller is not the origin's fault: only the parent's deadlines run.
       scope_.SetDeadline(kNever);
@@ -70,6 +77,32 @@ Task<void> RequestWriter::Run() {
   observer_.OnWritten();
 }
 
+Task<void> RequestWriter::AwaitContinue(Executor executor) {
+  scope_.SetDeadline(kNever);
+  Event released(std::move(executor));
+  released_ = &released;
+  {
+    CancelScope wait(scope_, After(scope_.Now(), spec_.expect_continue), FailureCode::kInternal);
+    while (hold_ == Hold::kWaiting && !wait.stopped()) co_await released.Wait(wait);
+  }
+  while (hold_ == Hold::kKept && !scope_.stopped()) co_await released.Wait(scope_);
+  // An origin that says nothing may not know of 100 (Continue), so the wait is bounded (RFC 9110 section 10.1.1).
+  hold_ = Hold::kNo;
+  released_ = nullptr;
+}
+
+void RequestWriter::Release() {
+  if (hold_ != Hold::kWaiting) return;
+  hold_ = Hold::kNo;
+  if (released_ != nullptr) released_->Set();
+}
+
+void RequestWriter::KeepBody() {
+  if (hold_ != Hold::kWaiting) return;
+  hold_ = Hold::kKept;
+  if (released_ != nullptr) released_->Set();
+}
+
 void RequestWriter::Stop() {
   stopping_ = true;
   scope_.Cancel(FailureCode::kCancelled);
@@ -81,6 +114,7 @@ RequestWriter::Next RequestWriter::Gather() {
     if (!s.empty()) pieces_[piece_count_++] = asio::const_buffer(s.data(), s.size());
   };
   add(head_left_);
+  if (hold_ != Hold::kNo) return piece_count_ > 0 ? Next::kWrite : Next::kHeld;
   if (body_ == nullptr) {
     add(body_left_);
     return piece_count_ > 0 ? Next::kWrite : Next::kEnd;

@@ -12,12 +12,13 @@
 #include "http/request_head.h"
 #include "model/failure.h"
 #include "model/request.h"
+#include "net/event.h"
 #include "net/transport.h"
 
 namespace fetchd::server {
 
 // Writes one request. Head and first body bytes go in one gathered write; the rest, if any, is written by Run() in a
-// coroutine of its own. Part of its Exchange.
+// coroutine of its own. A body that waits for 100 (Continue) is held back by Run(). Part of its Exchange.
 class RequestWriter {
  public:
   // Told when writing has ended: complete() or failed().
@@ -37,7 +38,13 @@ class RequestWriter {
   // One write of what is there. Does not call the observer. Afterwards complete(), failed(), or Run() must follow.
   Task<void> WriteFirst();
   // Writes the rest, then calls the observer.
-  Task<void> Run();
+  Task<void> Run(Executor executor);
+  // The body is held back, until Release() or for FetchSpec::expect_continue.
+  bool holds_body() const { return hold_ == Hold::kWaiting; }
+  // The origin asks for the body.
+  void Release();
+  // The origin answered without it: if it was held back, it is never sent, and Run() lasts until Stop().
+  void KeepBody();
   // Ends Run() soon, quietly.
   void Stop();
 
@@ -52,10 +59,13 @@ class RequestWriter {
   uint64_t body_bytes() const { return body_bytes_; }
 
  private:
-  enum class Next { kWrite, kWait, kEnd, kFailed };
+  enum class Next { kWrite, kWait, kHeld, kEnd, kFailed };
+  enum class Hold : uint8_t { kNo, kWaiting, kKept };
   // Fills `pieces_` with what can be written now.
   Next Gather();
   Next GatherStream();
+  // Ends when the body may go, or when `scope_` stops.
+  Task<void> AwaitContinue(Executor executor);
   void Account(size_t n);
   Task<void> WriteFirstSlowly(Task<IoResult> write);
   void OnFirst(const IoResult& result);
@@ -90,6 +100,8 @@ class RequestWriter {
   bool any_byte_sent_ = false;
   bool complete_ = false;
   bool stopping_ = false;
+  Hold hold_ = Hold::kNo;
+  Event* released_ = nullptr;  // while Run() waits for it
   bool fatal_ = false;
   std::optional<Failure> failure_;
 };

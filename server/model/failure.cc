@@ -90,6 +90,44 @@ std::string_view ToString(FailureCode code) {
       return "redirect_insecure";
     case FailureCode::kRedirectLimit:
       return "redirect_limit";
+    case FailureCode::kHttpStatusLineInvalid:
+      return "http_status_line_invalid";
+    case FailureCode::kHttpStatusInvalid:
+      return "http_status_invalid";
+    case FailureCode::kHttpHeaderInvalid:
+      return "http_header_invalid";
+    case FailureCode::kHttpSpaceBeforeColon:
+      return "http_space_before_colon";
+    case FailureCode::kHttpHeaderFolded:
+      return "http_header_folded";
+    case FailureCode::kHttpBareCr:
+      return "http_bare_cr";
+    case FailureCode::kHttpBareLf:
+      return "http_bare_lf";
+    case FailureCode::kHttpNul:
+      return "http_nul";
+    case FailureCode::kHttpContentLengthInvalid:
+      return "http_content_length_invalid";
+    case FailureCode::kHttpContentLengthConflict:
+      return "http_content_length_conflict";
+    case FailureCode::kHttpFramingConflict:
+      return "http_framing_conflict";
+    case FailureCode::kHttpTransferCodingInvalid:
+      return "http_transfer_coding_invalid";
+    case FailureCode::kHttp10TransferCoding:
+      return "http10_transfer_coding";
+    case FailureCode::kHttpChunkSizeInvalid:
+      return "http_chunk_size_invalid";
+    case FailureCode::kHttpChunkInvalid:
+      return "http_chunk_invalid";
+    case FailureCode::kHttpTrailerInvalid:
+      return "http_trailer_invalid";
+    case FailureCode::kHttpTooManyInterimResponses:
+      return "http_too_many_interim_responses";
+    case FailureCode::kTlsTruncated:
+      return "tls_truncated";
+    case FailureCode::kHttpUnsolicitedResponse:
+      return "http_unsolicited_response";
     case FailureCode::kCancelled:
       return "cancelled";
     case FailureCode::kInternal:
@@ -159,6 +197,8 @@ bool IsTransient(FailureCode code) {
     case FailureCode::kRateLimited:
     case FailureCode::kHttp2StreamReset:
     case FailureCode::kHttp2StreamRefused:
+    case FailureCode::kTlsTruncated:
+    case FailureCode::kHttpUnsolicitedResponse:
       return true;
     default:
       return false;

@@ -105,6 +105,8 @@ struct FetchSpec {
   // Of the caller: one of weight 3 goes three times as often as one of weight 1, where callers wait. 1 or more.
   uint32_t weight = 1;
   BodyLimit body_limit;
+  // How long a request with a body holds it back until the origin says 100 (Continue) or gives its answer; 0: not at all.
+  Duration expect_continue{};
   Route route;
   // Redirects and session; null: neither.
   std::shared_ptr<const HopOptions> hops;

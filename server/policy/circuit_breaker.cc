@@ -49,6 +49,25 @@ AttemptVerdict BreakerVerdict(const Failure* failure, int status, const BreakerO
     case FailureCode::kTlsAlertReceived:
     case FailureCode::kTlsTimeout:
     case FailureCode::kHttpProtocolError:
+    case FailureCode::kHttpStatusLineInvalid:
+    case FailureCode::kHttpStatusInvalid:
+    case FailureCode::kHttpHeaderInvalid:
+    case FailureCode::kHttpSpaceBeforeColon:
+    case FailureCode::kHttpHeaderFolded:
+    case FailureCode::kHttpBareCr:
+    case FailureCode::kHttpBareLf:
+    case FailureCode::kHttpNul:
+    case FailureCode::kHttpContentLengthInvalid:
+    case FailureCode::kHttpContentLengthConflict:
+    case FailureCode::kHttpFramingConflict:
+    case FailureCode::kHttpTransferCodingInvalid:
+    case FailureCode::kHttp10TransferCoding:
+    case FailureCode::kHttpChunkSizeInvalid:
+    case FailureCode::kHttpChunkInvalid:
+    case FailureCode::kHttpTrailerInvalid:
+    case FailureCode::kHttpTooManyInterimResponses:
+    case FailureCode::kTlsTruncated:
+    case FailureCode::kHttpUnsolicitedResponse:
     case FailureCode::kHttpResponseIncomplete:
     case FailureCode::kHttpResponseTimeout:
     case FailureCode::kMinRateTimeout:

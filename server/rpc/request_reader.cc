@@ -12,6 +12,7 @@
 namespace fetchd::server {
 namespace {
 
+constexpr Duration kMaxExpectContinue = std::chrono::seconds(10);
 constexpr size_t kMaxHeaders = 256;
 constexpr size_t kMaxHeaderBytes = 64 * 1024;
 constexpr uint32_t kMaxAttempts = 10;
@@ -139,6 +140,12 @@ void RequestReader::ReadPolicies(const v1::FetchRequest& request, Shape shape, s
       if (const char* wrong = ReadDuration(request.hedge().delay(), spec.hedge.delay))
         violations.Add(prefix, "hedge.delay", wrong);
     }
+  }
+  if (request.has_expect_continue()) {
+    if (const char* wrong = ReadDuration(request.expect_continue(), spec.expect_continue))
+      violations.Add(prefix, "expect_continue", wrong);
+    else if (spec.expect_continue > kMaxExpectContinue)
+      violations.Add(prefix, "expect_continue", "is longer than 10 s");
   }
   spec.priority = policy->priority;
   if (request.priority() != v1::PRIORITY_UNSPECIFIED) {

@@ -98,7 +98,7 @@ class TestGet:
         rows = [
             (["http://nowhere.test/"], 6, "DNS_ERROR"),
             ([f"http://127.0.0.1:{refusing_port()}/"], 7, "CONNECTION_REFUSED"),
-            ([origin.raw("/garbage", b"garbage\r\n\r\n")], 8, "HTTP_PROTOCOL_ERROR"),
+            ([origin.raw("/garbage", b"garbage\r\n\r\n")], 8, "HTTP_STATUS_LINE_INVALID"),
             (["http://10.0.0.1/"], 9, ""),
             (["ftp://127.0.0.1/"], 9, ""),
             ([origin.raw("/short", ok + b"content-length: 9\r\n\r\nabc")], 18, "HTTP_RESPONSE_INCOMPLETE"),

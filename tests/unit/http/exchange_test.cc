@@ -137,7 +137,7 @@ TEST_F(ExchangeTest, ATlsStreamCutShortDoesNotEndABody) {
   peer_->Send("HTTP/1.1 200 OK\r\n\r\nabc");
   peer_->End(IoResult::Kind::kTruncatedTls);
   Start();
-  ExpectFailure(FailureCode::kHttpResponseIncomplete, Phase::kReceive, Processed::kYes);
+  ExpectFailure(FailureCode::kTlsTruncated, Phase::kReceive, Processed::kYes);
   EXPECT_EQ(sink_->body(), "abc");
 }
 
@@ -325,7 +325,7 @@ TEST_F(ExchangeTest, ALineBreakInTheRequestSendsNothing) {
 TEST_F(ExchangeTest, HostileRepliesCloseTheConnection) {
   peer_->Send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx");
   Start();
-  ExpectFailure(FailureCode::kHttpProtocolError, Phase::kReceive, Processed::kYes);
+  ExpectFailure(FailureCode::kHttpContentLengthConflict, Phase::kReceive, Processed::kYes);
   EXPECT_EQ(sink_->heads(), 0);
 }
 

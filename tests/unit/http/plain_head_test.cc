@@ -125,11 +125,11 @@ TEST(PlainHead, MeansWhatTheParserMakesOfIt) {
         const HttpLimits limits;
         ResponseCodec whole(limits, false), pieces(limits, false);
         size_t used = 0;
-        ASSERT_EQ(whole.ParseHead(text, used), ResponseCodec::Step::kHead);
+        ASSERT_EQ(whole.ParseHead(text, used), ResponseCodec::HeadStep::kHead);
         EXPECT_EQ(used, text.size());
         size_t first = 0, second = 0;
-        ASSERT_EQ(pieces.ParseHead(text.substr(0, text.size() - 1), first), ResponseCodec::Step::kNeedMore) << text;
-        ASSERT_EQ(pieces.ParseHead(text.substr(first), second), ResponseCodec::Step::kHead) << text;
+        ASSERT_EQ(pieces.ParseHead(text.substr(0, text.size() - 1), first), ResponseCodec::HeadStep::kNeedMore) << text;
+        ASSERT_EQ(pieces.ParseHead(text.substr(first), second), ResponseCodec::HeadStep::kHead) << text;
         EXPECT_EQ(first + second, text.size());
         EXPECT_EQ(whole.framing(), pieces.framing());
         EXPECT_EQ(whole.keep_alive(), pieces.keep_alive());

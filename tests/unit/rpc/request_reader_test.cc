@@ -151,6 +151,8 @@ const BadRow kBadRows[] = {
     {Rpc::kFetch, "url: 'http://h/' retry { retry_statuses: 503 retry_statuses: 399 }", "retry.retry_statuses", "399"},
     {Rpc::kFetch, "url: 'http://h/' retry { retry_statuses: 600 }", "retry.retry_statuses", "600"},
     {Rpc::kFetch, "url: 'http://h/' hedge { delay { seconds: -1 } }", "hedge.delay", "negative"},
+    {Rpc::kFetch, "url: 'http://h/' expect_continue { seconds: -1 }", "expect_continue", "negative"},
+    {Rpc::kFetch, "url: 'http://h/' expect_continue { seconds: 10 nanos: 1 }", "expect_continue", "longer than 10 s"},
     {Rpc::kFetch, "url: 'http://h/' priority: 4", "priority", "known"},
     {Rpc::kFetch, "url: 'http://h/' profile: 'none'", "profile", "profile of this server"},
     {Rpc::kStream, "request { url: 'http://h/' profile: 'none' }", "start.request.profile", "profile of this server"},
