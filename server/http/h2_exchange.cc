@@ -210,6 +210,7 @@ class Exchange final : private H2Stream {
       if (last) OnLast();
       return;
     }
+    if (status_ < 100) return End(FailureCode::kHttpProtocolError, Concat("status ", status_));
     if (status_ < 200) {
       if (status_ == 101 || ++interim_ > request_.limits.max_interim_responses)
         return End(FailureCode::kHttpProtocolError,
@@ -477,11 +478,14 @@ class Exchange final : private H2Stream {
       return;
     }
     FailureCode code = *end_.failure;
-    if (code == FailureCode::kConnectionTerminated && final_began_) code = FailureCode::kHttpResponseIncomplete;
-    Fail(code, end_.detail, end_.unprocessed ? Processed::kNo : processed());
+    if (final_began_ && (code == FailureCode::kConnectionTerminated || code == FailureCode::kHttp2StreamRefused))
+      code = FailureCode::kHttpResponseIncomplete;
+    // What has answered has acted, whatever it says afterwards.
+    const bool unprocessed = end_.unprocessed && !final_began_;
+    Fail(code, end_.detail, unprocessed ? Processed::kNo : processed());
     // Nothing was done, so another try costs the origin nothing, once.
     result_.failure->reused_connection =
-        end_.unprocessed || (request_.reused_connection && !any_field() && code == FailureCode::kConnectionTerminated);
+        unprocessed || (request_.reused_connection && !any_field() && code == FailureCode::kConnectionTerminated);
   }
   bool any_field() const { return status_ != 0; }
 
