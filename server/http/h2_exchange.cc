@@ -226,6 +226,7 @@ class Exchange final : private H2Stream {
       if (last) OnLast();
       return;
     }
+    if (status_ < 100) return End(FailureCode::kHttpProtocolError, Concat("status ", status_));
     if (status_ < 200) {
       if (status_ == 101 || ++interim_ > request_.limits.max_interim_responses)
         return End(FailureCode::kHttpProtocolError,
@@ -510,7 +511,7 @@ class Exchange final : private H2Stream {
     Fail(code, end_.detail, end_.unprocessed ? Processed::kNo : processed());
     // Nothing was done, so another try costs the origin nothing, once.
     result_.failure->reused_connection =
-        end_.unprocessed || (request_.reused_connection && !any_field() && code == FailureCode::kConnectionTerminated);
+        unprocessed || (request_.reused_connection && !any_field() && code == FailureCode::kConnectionTerminated);
   }
   bool any_field() const { return status_ != 0; }
 

@@ -268,15 +268,22 @@ void H2Session::Feed(std::span<const char> bytes) {
     return;
   }
   idle_bytes_ += bytes.size();
-  if (idle_bytes_ > kMaxIdleBytes) return Die(FailureCode::kHttp2Flood, "the origin sends frames of unknown types");
+  if (idle_bytes_ > 4 * kMaxIdleBytes) return DieOfIdleBytes();
   if (nghttp2_session_want_write(session_.get()) != 0)
     Wake();
   else
     DieIfOver();
 }
 
+void H2Session::DieOfIdleBytes() { Die(FailureCode::kHttp2Flood, "the origin sends frames of unknown types"); }
+
 void H2Session::DieIfOver() {
-  if (failure_ || nghttp2_session_want_read(session_.get()) != 0) return;
+  if (failure_) return;
+  if (nghttp2_session_want_read(session_.get()) != 0) {
+    // Only now: after an offence nghttp2 passes over what follows, which is no flood.
+    if (idle_bytes_ > kMaxIdleBytes) DieOfIdleBytes();
+    return;
+  }
   // nghttp2 has ended the connection over an offence, or the last stream of one that goes away has ended.
   if (attached_ > 0 || !(goaway_received_ || retired_))
     Die(FailureCode::kHttp2ProtocolError,

@@ -166,6 +166,7 @@ class H2Session {
   void Feed(std::span<const char> bytes);
   // nghttp2 wants to read no more.
   void DieIfOver();
+  void DieOfIdleBytes();
   void OnFrame(const nghttp2_frame& frame);
   void OnHead(const nghttp2_frame& frame);
   H2Stream* Find(int32_t id);

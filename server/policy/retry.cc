@@ -32,11 +32,26 @@ std::string_view ToString(RetryVerdict verdict) {
   return "done";
 }
 
+namespace {
+
+// The failure says something of the connection alone: it had died while it was idle, or, with HTTP/2, the request was
+// turned away unread: refused, wanted by HTTP/1.1, or sent to who does not speak HTTP/2.
+bool IsOfConnection(const Failure* failure) {
+  if (failure == nullptr || !failure->reused_connection) return false;
+  if (failure->code == FailureCode::kConnectionTerminated) return true;
+  return failure->processed == Processed::kNo &&
+         (failure->code == FailureCode::kHttp2StreamRefused || failure->code == FailureCode::kHttpVersionNotAvailable ||
+          failure->code == FailureCode::kHttp2ProtocolError);
+}
+
+}  // namespace
+
 RetryDecision DecideRetry(const RetryQuestion& question, const RetryOptions& options, Random& random) {
   Classification classification = question.failure != nullptr ? ClassifyFailure(*question.failure)
                                                               : ClassifyStatus(question.status, options.statuses);
   if (classification == Classification::kSuccess) return {RetryVerdict::kDone};
-  if (classification == Classification::kPermanent) return {RetryVerdict::kPermanent};
+  const bool free_attempt = !question.free_attempt_used && IsOfConnection(question.failure);
+  if (classification == Classification::kPermanent && !free_attempt) return {RetryVerdict::kPermanent};
   if (question.failure != nullptr && IsOwnRefusal(question.failure->code)) return {RetryVerdict::kRefused};
 
   // A response proves that the origin acted; of failures the transport knows.
@@ -45,10 +60,10 @@ RetryDecision DecideRetry(const RetryQuestion& question, const RetryOptions& opt
     if (question.streamed_body) return {RetryVerdict::kStreamedBody};
     if (!question.idempotent) return {RetryVerdict::kNotIdempotent};
   }
+  // An HTTP/2 origin may refuse a request whose body is on its way (REFUSED_STREAM).
+  if (question.streamed_body && question.body_begun) return {RetryVerdict::kStreamedBody};
 
-  bool stale_connection = question.failure != nullptr && question.failure->reused_connection &&
-                          question.failure->code == FailureCode::kConnectionTerminated;
-  if (stale_connection && !question.free_attempt_used) {
+  if (free_attempt) {
     if (!AttemptFits(question.now, {}, question.deadline)) return {RetryVerdict::kDoesNotFit};
     return {RetryVerdict::kRetryFresh};
   }

@@ -23,6 +23,8 @@ struct RetryQuestion {
   bool idempotent = false;
   // The request body is streamed: once a part of it was sent it cannot be sent again.
   bool streamed_body = false;
+  // A part of it was sent, in any attempt.
+  bool body_begun = false;
   // Attempts made so far, the free ones (kRetryFresh) not counted; 1 or more.
   int attempts = 1;
   // A free attempt was made already.
@@ -36,11 +38,12 @@ struct RetryQuestion {
 };
 
 enum class RetryVerdict {
-  kDone,            // a success: nothing to retry
-  kRetry,           // after `wait`
-  kRetryFresh,      // at once and for free, on a connection made for it: a reused one had died
-  kPermanent,       // another attempt would end the same way
-  kRefused,         // a limit of ours turned the attempt away (IsOwnRefusal)
+  kDone,        // a success: nothing to retry
+  kRetry,       // after `wait`
+  kRetryFresh,  // at once and for free, on another connection or HTTP/2 stream: a reused one had died, or the request
+                // was turned away unread
+  kPermanent,   // another attempt would end the same way
+  kRefused,     // a limit of ours turned the attempt away (IsOwnRefusal)
   kNotIdempotent,   // the origin may have acted, and acting twice may do harm
   kStreamedBody,    // a part of the streamed body is gone
   kNoAttemptsLeft,  // max_attempts is reached

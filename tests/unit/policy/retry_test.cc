@@ -168,6 +168,13 @@ TEST(Retry, FailureTable) {
       {"stale, POST not sent", Fail(kConnectionTerminated, Processed::kNo, true), false, false, 1, false, kRetryFresh},
       {"stale, streamed, not sent", Fail(kConnectionTerminated, Processed::kNo, true), false, true, 1, false,
        kRetryFresh},
+      {"refused by HTTP/2, POST, last attempt", Fail(kHttp2StreamRefused, Processed::kNo, true), false, false, 3, false,
+       kRetryFresh},
+      {"refused by HTTP/2 twice", Fail(kHttp2StreamRefused, Processed::kNo, true), false, false, 1, true, kRetry},
+      {"wants HTTP/1.1", Fail(kHttpVersionNotAvailable, Processed::kNo, true), false, false, 1, false, kRetryFresh},
+      {"wants HTTP/1.1 twice", Fail(kHttpVersionNotAvailable, Processed::kNo, true), false, false, 1, true, kPermanent},
+      {"never spoke HTTP/2", Fail(kHttp2ProtocolError, Processed::kNo, true), false, false, 1, false, kRetryFresh},
+      {"broke HTTP/2", Fail(kHttp2ProtocolError, Processed::kMaybe, false), true, false, 1, false, kPermanent},
       {"reused but slow is not stale", Fail(kHttpResponseTimeout, Processed::kMaybe, true), true, false, 1, false,
        kRetry},
       {"cut in the body, GET", Fail(kHttpResponseIncomplete, Processed::kYes), true, false, 1, false, kRetry},
@@ -185,6 +192,20 @@ TEST(Retry, FailureTable) {
                     .now = kNow};
     EXPECT_EQ(Verdict(q), row.expected) << row.name;
   }
+}
+
+TEST(Retry, AStreamedBodyThatBeganIsNotSentAgain) {
+  const Failure refused = Fail(FailureCode::kHttp2StreamRefused, Processed::kNo, true);
+  RetryQuestion q;
+  q.failure = &refused;
+  q.streamed_body = true;
+  q.now = kNow;
+  EXPECT_EQ(Verdict(q), RetryVerdict::kRetryFresh);
+  q.body_begun = true;
+  EXPECT_EQ(Verdict(q), RetryVerdict::kStreamedBody);
+  // One in memory can be.
+  q.streamed_body = false;
+  EXPECT_EQ(Verdict(q), RetryVerdict::kRetryFresh);
 }
 
 TEST(Retry, StatusTable) {
