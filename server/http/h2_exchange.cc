@@ -507,8 +507,11 @@ class Exchange final : private H2Stream {
     }
     FailureCode code = *end_.failure;
     if (code == FailureCode::kTlsTruncated && !final_began_) code = FailureCode::kConnectionTerminated;
-    if (code == FailureCode::kConnectionTerminated && final_began_) code = FailureCode::kHttpResponseIncomplete;
-    Fail(code, end_.detail, end_.unprocessed ? Processed::kNo : processed());
+    if (final_began_ && (code == FailureCode::kConnectionTerminated || code == FailureCode::kHttp2StreamRefused))
+      code = FailureCode::kHttpResponseIncomplete;
+    // What has answered has acted, whatever it says afterwards.
+    const bool unprocessed = end_.unprocessed && !final_began_;
+    Fail(code, end_.detail, unprocessed ? Processed::kNo : processed());
     // Nothing was done, so another try costs the origin nothing, once.
     result_.failure->reused_connection =
         unprocessed || (request_.reused_connection && !any_field() && code == FailureCode::kConnectionTerminated);
