@@ -32,7 +32,7 @@ class KeptResponseTest : public testing::Test {
 };
 
 TEST_F(KeptResponseTest, NothingReachesTheCallerBeforeReplay) {
-  kept_.OnHead({.status = 503, .headers = {}, .content_length = std::nullopt});
+  kept_.OnHead({.status = 503, .headers = {}, .content_length = std::nullopt, .redirects = nullptr});
   EXPECT_TRUE(Put(kept_, "sorry"));
   EXPECT_EQ(sink_.heads(), 0);
   EXPECT_TRUE(loop_.Run(kept_.Replay(loop_.scope())));
@@ -43,7 +43,7 @@ TEST_F(KeptResponseTest, NothingReachesTheCallerBeforeReplay) {
 
 TEST_F(KeptResponseTest, ReplayWaitsForCredit) {
   sink_.SetCredit(2);
-  kept_.OnHead({.status = 503, .headers = {}, .content_length = std::nullopt});
+  kept_.OnHead({.status = 503, .headers = {}, .content_length = std::nullopt, .redirects = nullptr});
   Put(kept_, "sorry");
   std::optional<bool> done;
   loop_.Start(kept_.Replay(loop_.scope()), done);
@@ -58,7 +58,7 @@ TEST_F(KeptResponseTest, ReplayWaitsForCredit) {
 
 TEST_F(KeptResponseTest, AStoppedScopeEndsReplay) {
   sink_.SetCredit(2);
-  kept_.OnHead({.status = 503, .headers = {}, .content_length = std::nullopt});
+  kept_.OnHead({.status = 503, .headers = {}, .content_length = std::nullopt, .redirects = nullptr});
   Put(kept_, "sorry");
   loop_.scope().Cancel(FailureCode::kTotalTimeout);
   EXPECT_FALSE(loop_.Run(kept_.Replay(loop_.scope())));
@@ -66,14 +66,14 @@ TEST_F(KeptResponseTest, AStoppedScopeEndsReplay) {
 }
 
 TEST_F(KeptResponseTest, ABodyAsLargeAsTheCapIsHeld) {
-  kept_.OnHead({.status = 503, .headers = {}, .content_length = std::nullopt});
+  kept_.OnHead({.status = 503, .headers = {}, .content_length = std::nullopt, .redirects = nullptr});
   EXPECT_TRUE(Put(kept_, std::string(KeptResponse::kMaxBody, 'x')));
   EXPECT_FALSE(kept_.overflowed());
   EXPECT_EQ(sink_.heads(), 0);
 }
 
 TEST_F(KeptResponseTest, ALargerBodyIsCommittedAndGoesStraightOn) {
-  kept_.OnHead({.status = 503, .headers = {}, .content_length = std::nullopt});
+  kept_.OnHead({.status = 503, .headers = {}, .content_length = std::nullopt, .redirects = nullptr});
   sink_.SetCredit(1000);
   EXPECT_FALSE(Put(kept_, std::string(KeptResponse::kMaxBody, 'x') + "tail"));
   EXPECT_TRUE(kept_.overflowed());

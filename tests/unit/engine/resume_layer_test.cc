@@ -82,7 +82,7 @@ class PlannedOrigin final : public Service {
 
  private:
   void Respond(FetchContext& context, const Answer& answer, AttemptOutcome& outcome) {
-    ResponseHead head{.status = answer.status, .headers = {}, .content_length = answer.length};
+    ResponseHead head{.status = answer.status, .headers = {}, .content_length = answer.length, .redirects = nullptr};
     for (const auto& [name, value] : answer.fields) head.headers.Add(name, value);
     context.record.status = answer.status;
     ResponseSink& sink = context.judge->OnHead(head);

@@ -45,7 +45,7 @@ class ScriptedService final : public Service {
     Step step = steps.at(fresh.size() - 1);
     clock_.Advance(step.takes);
     if (step.status != 0) {
-      ResponseHead head{.status = step.status, .headers = {}, .content_length = std::nullopt};
+      ResponseHead head{.status = step.status, .headers = {}, .content_length = std::nullopt, .redirects = nullptr};
       if (!step.retry_after.empty()) head.headers.Add("retry-after", step.retry_after);
       if (step.announce_length) head.content_length = step.body.size();
       context.record.status = step.status;
@@ -201,7 +201,7 @@ TEST_F(RetryLayerTest, ABodyThatTookTheTimeOfTheNextAttemptIsReturned) {
    public:
     explicit SlowBody(FakeClock& clock) : clock_(clock) {}
     Task<AttemptOutcome> Call(FetchContext& context) override {
-      ResponseHead head{.status = 503, .headers = {}, .content_length = std::nullopt};
+      ResponseHead head{.status = 503, .headers = {}, .content_length = std::nullopt, .redirects = nullptr};
       ResponseSink& sink = context.judge->OnHead(head);
       sink.OnHead(std::move(head));
       clock_.Advance(milliseconds(4999));
