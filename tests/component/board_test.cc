@@ -103,7 +103,7 @@ class BoardTest : public testing::Test {
         [&](auto done) { board_->Act(std::move(act), home_.get_executor(), std::move(done)); });
   }
 
-  AddressGuard guard_{{.allow = {*Cidr::Parse("127.0.0.0/8")}, .deny = {}}};
+  AddressGuard guard_{{.allow = {*Cidr::Parse("127.0.0.0/8")}, .deny = {}, .allow_proxies = {}}};
   UrlGuard url_guard_{{}, guard_};
   PolicySource policies_;
   // Lines come on the home thread's behalf; read after an answer.

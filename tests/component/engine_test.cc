@@ -123,7 +123,7 @@ class EngineTest : public testing::Test, public FetchObserver {
     EXPECT_EQ(Sum(&ThreadMetrics::origins), 0);
   }
 
-  AddressGuard guard_{{.allow = {*Cidr::Parse("127.0.0.0/8")}, .deny = {}}};
+  AddressGuard guard_{{.allow = {*Cidr::Parse("127.0.0.0/8")}, .deny = {}, .allow_proxies = {}}};
   UrlGuard url_guard_{{}, guard_};
   OriginImposter origin_;
   std::atomic<int> observed_{0};

@@ -69,7 +69,7 @@ class ScriptedOrigin final : public Service {
                                 .detail = "broken"};
       co_return outcome;
     }
-    ResponseHead head{.status = answer.status, .headers = {}, .content_length = 0};
+    ResponseHead head{.status = answer.status, .headers = {}, .content_length = 0, .redirects = nullptr};
     if (!answer.retry_after.empty()) head.headers.Add("retry-after", answer.retry_after);
     context.record.status = answer.status;
     ResponseSink& sink = context.judge->OnHead(head);

@@ -109,7 +109,7 @@ server::Task<server::AttemptOutcome> OriginService::Call(server::FetchContext& c
                                       .detail = "the origin went down"};
   } else {
     context.record.status = answer.status;
-    server::ResponseHead head{.status = answer.status, .headers = {}, .content_length = 0};
+    server::ResponseHead head{.status = answer.status, .headers = {}, .content_length = 0, .redirects = nullptr};
     if (answer.retry_after) {
       head.headers.Add("retry-after", absl::StrCat(*answer.retry_after / std::chrono::seconds(1)));
       origin_.OnToldToWait(*answer.retry_after, context.now);

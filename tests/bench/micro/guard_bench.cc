@@ -8,8 +8,9 @@ namespace fetchd::server {
 namespace {
 
 const AddressGuard& Guard() {
-  static const AddressGuard guard(
-      {.allow = {*Cidr::Parse("10.20.0.0/16"), *Cidr::Parse("fd00:1::/32")}, .deny = {*Cidr::Parse("203.0.114.0/24")}});
+  static const AddressGuard guard({.allow = {*Cidr::Parse("10.20.0.0/16"), *Cidr::Parse("fd00:1::/32")},
+                                   .deny = {*Cidr::Parse("203.0.114.0/24")},
+                                   .allow_proxies = {}});
   return guard;
 }
 

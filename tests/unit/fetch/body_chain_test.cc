@@ -126,7 +126,10 @@ TEST_F(BodyChainTest, AFailureOfTheEngineStays) {
   Begin({{"content-encoding", "gzip"}});
   Feed(Gzip("decoded").substr(0, 12));
   AttemptOutcome broken;
-  broken.failure = Failure{.code = FailureCode::kHttpResponseIncomplete, .phase = Phase::kReceive};
+  broken.failure = Failure{.code = FailureCode::kHttpResponseIncomplete,
+                           .phase = Phase::kReceive,
+                           .processed = Processed::kYes,
+                           .detail = ""};
   EXPECT_EQ(Finish(std::move(broken)).failure->code, FailureCode::kHttpResponseIncomplete);
 }
 

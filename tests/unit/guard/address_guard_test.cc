@@ -36,7 +36,7 @@ TEST(AddressGuard, SaysWhy) {
 }
 
 TEST(AddressGuard, AllowOpensItsBlockAndNoMore) {
-  AddressGuard guard({Blocks({"10.1.0.0/16", "fd12::/16"}), {}});
+  AddressGuard guard({Blocks({"10.1.0.0/16", "fd12::/16"}), {}, {}});
   EXPECT_TRUE(Check(guard, "10.1.255.255").allowed);
   EXPECT_FALSE(Check(guard, "10.2.0.0").allowed);
   EXPECT_TRUE(Check(guard, "fd12::5").allowed);
@@ -44,7 +44,7 @@ TEST(AddressGuard, AllowOpensItsBlockAndNoMore) {
 }
 
 TEST(AddressGuard, DenyWinsOverAllowAndPublic) {
-  AddressGuard guard({Blocks({"10.0.0.0/8"}), Blocks({"10.0.0.5", "8.8.8.0/24"})});
+  AddressGuard guard({Blocks({"10.0.0.0/8"}), Blocks({"10.0.0.5", "8.8.8.0/24"}), {}});
   EXPECT_TRUE(Check(guard, "10.0.0.4").allowed);
   AddressGuard::Verdict verdict = Check(guard, "10.0.0.5");
   EXPECT_FALSE(verdict.allowed);
@@ -54,7 +54,7 @@ TEST(AddressGuard, DenyWinsOverAllowAndPublic) {
 }
 
 TEST(AddressGuard, EmbeddedAddressesAreJudgedToo) {
-  AddressGuard guard({Blocks({"10.0.0.0/8"}), Blocks({"10.0.0.5", "8.8.8.8"})});
+  AddressGuard guard({Blocks({"10.0.0.0/8"}), Blocks({"10.0.0.5", "8.8.8.8"}), {}});
   EXPECT_TRUE(Check(guard, "::ffff:10.0.0.4").allowed);
   EXPECT_TRUE(Check(guard, "64:ff9b::10.0.0.4").allowed);
   EXPECT_FALSE(Check(guard, "::ffff:10.0.0.5").allowed);

@@ -31,7 +31,7 @@ TEST(UrlGuard, RefusesLocalhostUnlessLoopbackIsAllowed) {
   }
   EXPECT_TRUE(Check(closed, "http://notlocalhost/").ok());
   EXPECT_TRUE(Check(closed, "http://localhost.example.com/").ok());
-  AddressGuard v4({{*Cidr::Parse("127.0.0.0/8")}, {}}), v6({{*Cidr::Parse("::1")}, {}});
+  AddressGuard v4({{*Cidr::Parse("127.0.0.0/8")}, {}, {}}), v6({{*Cidr::Parse("::1")}, {}, {}});
   EXPECT_TRUE(Check(v4, "http://localhost/").ok());
   EXPECT_TRUE(Check(v6, "http://localhost/").ok());
 }

@@ -13,7 +13,7 @@ namespace {
 using Fields = std::vector<std::pair<std::string, std::string>>;
 
 ResponseHead Head(int status, const Fields& fields, std::optional<uint64_t> length = std::nullopt) {
-  ResponseHead head{.status = status, .headers = {}, .content_length = length};
+  ResponseHead head{.status = status, .headers = {}, .content_length = length, .redirects = nullptr};
   for (const auto& [name, value] : fields) head.headers.Add(name, value);
   return head;
 }
