@@ -45,7 +45,7 @@ void ParseHead(benchmark::State& state, const std::string& head) {
   for (auto _ : state) {
     ResponseCodec codec(limits, false);
     size_t consumed = 0;
-    if (codec.ParseHead(head, consumed) != ResponseCodec::Step::kHead) state.SkipWithError("not a head");
+    if (codec.ParseHead(head, consumed) != ResponseCodec::HeadStep::kHead) state.SkipWithError("not a head");
     benchmark::DoNotOptimize(codec.TakeHead());
   }
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * head.size()));

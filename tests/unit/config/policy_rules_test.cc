@@ -243,6 +243,7 @@ outlier:
   max_ejected: 0.5
 http2:
   enabled: true
+proxy_override: false
 )");
 }
 

@@ -130,7 +130,7 @@ TEST_F(ConnectionPoolTest, NewestIdleFirstAndOnlyIfAlive) {
   auto d = Begin();
   EXPECT_TRUE(d->result->lease.reused());
   EXPECT_TRUE(connector_.peers()[2]->closed());
-  connector_.peers()[0]->End();
+  connector_.peers()[0]->SetAlive(false);
   d->GiveBack();
   auto e = Begin(), f = Begin();
   EXPECT_TRUE(e->result->lease.reused());

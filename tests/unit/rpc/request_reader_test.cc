@@ -145,7 +145,7 @@ const BadRow kBadRows[] = {
     {Rpc::kFetch, "url: 'http://h/' expect { digest: 9 }", "expect.digest", "known"},
     {Rpc::kFetch, "url: 'http://h/' select: 'a'", "select", "/"},
     {Rpc::kFetch, "url: 'http://h/' select: '/~'", "select", "~0"},
-    {Rpc::kStream, "start { request { url: 'http://h/' select: 'a' } }", "start.request.select", "/"},
+    {Rpc::kStream, "request { url: 'http://h/' select: 'a' }", "start.request.select", "/"},
     {Rpc::kPaged, "request { url: 'http://h/' select: '/a' } link_header {}", "request.select", "items"},
     // Timeouts.
     {Rpc::kFetch, "url: 'http://h/' timeouts { total { seconds: -1 } }", "timeouts.total", "negative"},
