@@ -27,6 +27,7 @@ int RunGet(const Session& session, const v1::FetchRequest& request) {
   const bool has_response = reply->has_response() || reply->error().has_partial_response();
   const v1::HttpResponse& response = reply->has_response() ? reply->response() : reply->error().partial_response();
   const int code = OutcomeCode(session, *reply);
+  TraceRedirects(session, reply->has_response() ? response.redirects() : reply->error().redirects());
   if (has_response) TraceHead(session, response.status(), response.headers());
   if (has_response && code != kHttpError) {
     Output output;

@@ -29,6 +29,7 @@ void Write(const Session& session, std::ostream& out, std::string item) {
 }
 
 void Write(const Session& session, std::ostream& out, const v1::Page& page) {
+  TraceRedirects(session, page.response().redirects());
   TraceHead(session, page.response().status(), page.response().headers());
   if (session.invocation.json) {
     out << "{\"page\":" << ToJson(page) << "}\n";

@@ -112,6 +112,12 @@ void TraceRequest(const Session& session, const v1::FetchRequest& request) {
   if (!request.body().empty()) session.terminal.err << "> (" << request.body().size() << " bytes of body)\n";
 }
 
+void TraceRedirects(const Session& session, const google::protobuf::RepeatedPtrField<v1::Redirect>& redirects) {
+  if (!session.invocation.verbose) return;
+  for (const v1::Redirect& redirect : redirects)
+    session.terminal.err << "* redirected by " << redirect.status() << " to " << redirect.url() << "\n";
+}
+
 void TraceHead(const Session& session, uint32_t status, const google::protobuf::RepeatedPtrField<v1::Header>& headers) {
   if (!session.invocation.verbose) return;
   session.terminal.err << "< HTTP " << status << "\n";

@@ -43,6 +43,7 @@ void PrintHead(std::ostream& out, uint32_t status, const google::protobuf::Repea
 
 // With -v: the request, and what came back, as curl shows them. Secrets are masked.
 void TraceRequest(const Session& session, const v1::FetchRequest& request);
+void TraceRedirects(const Session& session, const google::protobuf::RepeatedPtrField<v1::Redirect>& redirects);
 void TraceHead(const Session& session, uint32_t status, const google::protobuf::RepeatedPtrField<v1::Header>& headers);
 void TraceFetch(const Session& session, const std::string& fetch_id, uint32_t attempts);
 

@@ -144,6 +144,7 @@ int RunStream(const Session& session, const v1::FetchRequest& request) {
     return Complain(session, kReadLocal, "reading " + invocation.upload + " failed");
   }
   if (head != nullptr) {
+    TraceRedirects(session, head->redirects());
     TraceHead(session, head->status(), head->headers());
     if (invocation.fail && head->status() >= 400) {
       if (invocation.json) session.terminal.out << JsonLine(head, nullptr) << "\n" << std::flush;

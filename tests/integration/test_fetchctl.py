@@ -93,6 +93,22 @@ class TestGet:
         assert done.returncode == 0 and done.stdout == "hello\n"
         assert "authorization: (secret)" in done.stderr and "hush" not in done.stderr
 
+    def test_redirects_and_sessions(self, fetchctl: Fetchctl, origin: ScriptedOrigin) -> None:
+        login = (("set-cookie", "id=7; Path=/"), ("location", "/home"))
+        url = origin.route("/login", lambda connection: connection.reply(b"moved", 303, login))
+        origin.route("/home", lambda connection: connection.reply(connection.request.header("cookie") or b"-"))
+        assert fetchctl("get", url).stdout == "moved"
+        done = fetchctl("get", "-L", "-v", url)
+        assert (done.returncode, done.stdout) == (0, "-")
+        assert f"* redirected by 303 to {origin.url('/home')}" in done.stderr
+        assert fetchctl("get", "--session", "one", url).stdout == "moved"
+        assert fetchctl("stream", "--session", "one", origin.url("/home")).stdout == "id=7"
+        assert fetchctl("get", "--session", "two", "-L", url).stdout == "id=7"
+        assert fetchctl("get", "--session", "one", "--caller", "other", origin.url("/home")).stdout == "-"
+        origin.route("/loop", lambda connection: connection.reply(b"", 302, (("location", "/loop"),)))
+        done = fetchctl("get", "-L", origin.url("/loop"))
+        assert done.returncode == 47 and "REDIRECT_LIMIT" in done.stderr
+
     def test_exit_codes(self, fetchctl: Fetchctl, nginx: Nginx, origin: ScriptedOrigin) -> None:
         ok = b"HTTP/1.1 200 OK\r\n"
         rows = [
