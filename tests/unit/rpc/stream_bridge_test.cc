@@ -202,6 +202,36 @@ TEST_F(StreamBridgeTest, TheOutcomeComesAfterEverythingElse) {
   EXPECT_FALSE(bridge_->TakeOutcome());
 }
 
+TEST_F(StreamBridgeTest, SaysBetweenWhichBytesItWasResumed) {
+  Make();
+  const auto commit = [&](size_t n) {
+    ASSERT_GE(bridge_->Prepare(n).size(), n);
+    bridge_->Commit(n);
+  };
+  bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt, .redirects = nullptr});
+  bridge_->TakeHead();
+  commit(10);
+  EXPECT_EQ(bridge_->TakeResumed(), std::nullopt);
+  // By its own count: the offset is that of the body as it was sent.
+  bridge_->OnResumed(7);
+  commit(5);
+  bridge_->OnResumed(9);
+  bridge_->OnResumed(9);
+  bridge_->OnDone({});
+  EXPECT_EQ(bridge_->TakeResumed(), std::nullopt);
+  EXPECT_FALSE(bridge_->TakeOutcome().has_value());
+  EXPECT_EQ(Size(bridge_->TakePieces()), 10U);
+  EXPECT_TRUE(bridge_->TakePieces().empty());
+  EXPECT_EQ(bridge_->TakeResumed(), 10U);
+  EXPECT_EQ(bridge_->TakeResumed(), std::nullopt);
+  EXPECT_EQ(Size(bridge_->TakePieces()), 5U);
+  EXPECT_FALSE(bridge_->TakeOutcome().has_value());
+  EXPECT_EQ(bridge_->TakeResumed(), 15U);
+  EXPECT_EQ(bridge_->TakeResumed(), 15U);
+  EXPECT_EQ(bridge_->TakeResumed(), std::nullopt);
+  EXPECT_TRUE(bridge_->TakeOutcome().has_value());
+}
+
 TEST_F(StreamBridgeTest, TellsHomeOnceForWhatArrivesTogether) {
   Make();
   bridge_->OnHead({.status = 200, .headers = {}, .content_length = std::nullopt, .redirects = nullptr});
