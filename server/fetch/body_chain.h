@@ -37,6 +37,7 @@ class BodyChain final : public ResponseSink {
   }
   void Commit(size_t n) override { front_->Commit(n); }
   Event& Writable() override { return caller_.Writable(); }
+  void OnResumed(uint64_t offset) override { caller_.OnResumed(offset); }
   const Failure* refusal() const override;
   uint64_t BytesFor(uint64_t limit) const override { return front_ != nullptr ? front_->BytesFor(limit) : limit; }
 

@@ -44,6 +44,7 @@ class DigestSink final : public ResponseSink {
   std::span<char> Prepare(size_t want) override { return prepared_ = next_.Prepare(want); }
   void Commit(size_t n) override;
   Event& Writable() override { return next_.Writable(); }
+  void OnResumed(uint64_t offset) override { next_.OnResumed(offset); }
   const Failure* refusal() const override { return next_.refusal(); }
   uint64_t BytesFor(uint64_t limit) const override { return next_.BytesFor(limit); }
 

@@ -29,6 +29,7 @@ class JsonSink final : public ResponseSink {
   std::span<char> Prepare(size_t want) override;
   void Commit(size_t n) override;
   Event& Writable() override { return next_.Writable(); }
+  void OnResumed(uint64_t offset) override { next_.OnResumed(offset); }
   const Failure* refusal() const override { return failure_ ? &*failure_ : next_.refusal(); }
 
   // The body has ended. kBodyNotJson, kSelectedValueMissing, or kHttpResponseBodySize if what is selected is over its

@@ -38,6 +38,7 @@ class DecodingSink final : public ResponseSink {
   std::span<char> Prepare(size_t want) override;
   void Commit(size_t n) override;
   Event& Writable() override { return next_.Writable(); }
+  void OnResumed(uint64_t offset) override { next_.OnResumed(offset); }
   const Failure* refusal() const override { return failure_ ? &*failure_ : next_.refusal(); }
   // What does not shrink by its coding grows a little.
   uint64_t BytesFor(uint64_t limit) const override;

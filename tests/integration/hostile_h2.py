@@ -255,7 +255,7 @@ CASES: List[Case] = [
     Case("closes_before_continuation", INCOMPLETE, close_after(head(flags=0))),
     Case("closes_within_data", INCOMPLETE, close_after(head(), raw(h2.DATA, 0, b"abc", length=100))),
     Case("closes_before_the_end", INCOMPLETE, close_after(head(), body(b"abc"))),
-    Case("closes_by_tls_before_the_end", INCOMPLETE, close_after(head(), body(b"abc")), tls=True),
+    Case("closes_by_tls_before_the_end", pb.TLS_TRUNCATED, close_after(head(), body(b"abc")), tls=True),
     Case("stalls_before_anything", pb.HTTP_RESPONSE_TIMEOUT, frames(), fetch=QUICK),
     Case("stalls_within_a_frame_head", pb.HTTP_RESPONSE_TIMEOUT, stalls(b"", h2.frame(h2.PING, 0, 0, bytes(8)), 1), fetch=QUICK),
     Case("stalls_before_continuation", pb.CONNECTION_READ_TIMEOUT, stalls_before_continuation, fetch=QUICK),

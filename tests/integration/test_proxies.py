@@ -524,9 +524,11 @@ class TestProxiesInTrouble:
             request = fetch_request(nginx.url("/", "TLS_GOOD"), attempts=1)
             request.transport.proxy = item["name"]
             error = client.fetch(request).error
-            # squid waits for the rest of what it does not understand, microsocks closes the connection, nginx answers.
-            wanted = {"http": pb.PROXY_UNAVAILABLE, "socks": pb.PROXY_TIMEOUT, "origin": pb.PROXY_REFUSED}
-            assert error.code == wanted[item["name"]], error
+            # squid waits for the rest of what it does not understand, nginx answers; microsocks says in its own protocol
+            # that it will not, and closes the connection, perhaps with what was sent unread, so that its word is lost.
+            wanted = {"http": [pb.PROXY_PROTOCOL_ERROR, pb.PROXY_UNAVAILABLE], "socks": [pb.PROXY_TIMEOUT],
+                      "origin": [pb.PROXY_REFUSED]}
+            assert error.code in wanted[item["name"]], error
             assert error.phase == pb.PHASE_PROXY
 
     def test_a_proxy_that_is_killed(self, start_fetchd: Any, nginx: Nginx) -> None:

@@ -128,6 +128,7 @@ class RetryLayer::Run final : public HeadJudge {
                            .status = status,
                            .idempotent = idempotent_,
                            .streamed_body = context_.body != nullptr,
+                           .body_begun = context_.request_bytes > 0,
                            .attempts = context_.counted_attempts,
                            .free_attempt_used = free_attempt_used_,
                            // It concerns the origin's answer; a broken connection is tried again by our own rules.
