@@ -49,6 +49,9 @@ AttemptVerdict BreakerVerdict(const Failure* failure, int status, const BreakerO
     case FailureCode::kTlsAlertReceived:
     case FailureCode::kTlsTimeout:
     case FailureCode::kHttpProtocolError:
+    case FailureCode::kHttp2ProtocolError:
+    case FailureCode::kHttp2StreamReset:
+    case FailureCode::kHttp2Flood:
     case FailureCode::kHttpStatusLineInvalid:
     case FailureCode::kHttpStatusInvalid:
     case FailureCode::kHttpHeaderInvalid:
