@@ -44,8 +44,8 @@ class EngineThread {
   // driven from outside goes on as long as its driver wants it to.
   void Stop();
 
-  // `roamers`, which outlives this, counts fetches of any thread that may come here; Run does not return while there are
-  // any. Before the thread runs. OnRoamersEnded (any thread) must be called when there are none after Stop.
+  // `roamers`, which outlives this, counts fetches of any thread that may come here; Run does not return while there
+  // are any. Before the thread runs. OnRoamersEnded (any thread) must be called when there are none after Stop.
   void WaitFor(const std::atomic<int>& roamers) { roamers_ = &roamers; }
   void OnRoamersEnded();
 

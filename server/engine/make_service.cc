@@ -15,9 +15,10 @@
 namespace fetchd::server {
 
 std::unique_ptr<Service> MakeLayers(const LayerParts& parts, std::unique_ptr<Service> exchange) {
-  // Innermost first. Retry is around the others, so that each attempt passes everything below anew. A hedge is an attempt of
-  // its own, so breaker and limits are below it; the breaker is before the limits, so that an open circuit spends no
-  // tokens and nobody waits for it. The attempt's timeout is inside the limits: it starts where the waiting ends.
+  // Innermost first. Retry is around the others, so that each attempt passes everything below anew. A hedge is an
+  // attempt of its own, so breaker and limits are below it; the breaker is before the limits, so that an open circuit
+  // spends no tokens and nobody waits for it. The attempt's timeout is inside the limits: it starts where the waiting
+  // ends.
   std::unique_ptr<Service> service = std::make_unique<AttemptTimeoutLayer>(std::move(exchange));
   service = std::make_unique<LimitLayer>(std::move(service), parts.executor, parts.max_queue);
   service = std::make_unique<BreakerLayer>(std::move(service));

@@ -28,11 +28,11 @@ struct RequestFraming {
 };
 
 // Appends the head to `out`: request line, `host`, the caller's fields in order, `user-agent` and `accept` if they are
-// missing, `accept-encoding` if the spec asks for it, the framing field, `expect` if the body is held back for it. For a
-// proxy that forwards the request (IsForwarded) the request line has the whole URL (RFC 9112 section 3.2.2), and its
-// credentials come after `host`, instead of a `proxy-authorization` of the caller's. False if the result would have other
-// lines than these, because some part holds a CR or LF; rpc/ refuses such requests long before, so that is a bug of ours,
-// and nothing may be sent.
+// missing, `accept-encoding` if the spec asks for it, the framing field, `expect` if the body is held back for it. For
+// a proxy that forwards the request (IsForwarded) the request line has the whole URL (RFC 9112 section 3.2.2), and its
+// credentials come after `host`, instead of a `proxy-authorization` of the caller's. False if the result would have
+// other lines than these, because some part holds a CR or LF; rpc/ refuses such requests long before, so that is a bug
+// of ours, and nothing may be sent.
 bool AppendRequestHead(const FetchSpec& spec, RequestFraming framing, std::string& out);
 
 // The body is held back for 100 (Continue): the fetch asks for it, and there may be a body (RFC 9110 section 10.1.1).

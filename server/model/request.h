@@ -116,7 +116,8 @@ struct FetchSpec {
   uint32_t weight = 1;
   // Of the body as the caller gets it. A coded body is kept within it when decoded.
   BodyLimit body_limit;
-  // How long a request with a body holds it back until the origin says 100 (Continue) or gives its answer; 0: not at all.
+  // How long a request with a body holds it back until the origin says 100 (Continue) or gives its answer; 0: not at
+  // all.
   Duration expect_continue{};
   Decoding decoding = Decoding::kPassThrough;
   // What the response's body must be, and which part of it is wanted; null: whatever it is, all of it.

@@ -234,7 +234,8 @@ void RequestReader::ReadHops(const v1::FetchRequest& request, std::string_view p
   } else if (max > 0) {
     hops.max_redirects = static_cast<int>(max);
   }
-  if (hops.mode != RedirectMode::kNone || !hops.session.empty()) spec.hops = std::make_shared<const HopOptions>(std::move(hops));
+  if (hops.mode != RedirectMode::kNone || !hops.session.empty())
+    spec.hops = std::make_shared<const HopOptions>(std::move(hops));
 }
 
 FetchSpec RequestReader::ReadSpec(v1::FetchRequest&& request, Shape shape, const RpcFacts& facts,
