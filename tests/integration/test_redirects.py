@@ -507,6 +507,8 @@ def test_drain_during_a_hop(start_fetchd: StartFetchd) -> None:
         wait_until(lambda: "draining" in server.log(), "the server drains")
         go_on.set()
         assert response_of(call.result()).body == b"end"
+        # Its own end, which a second signal would cut short.
+        assert server.wait() == 0
     finally:
         for at in origins:
             at.stop()
