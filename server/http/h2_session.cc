@@ -24,7 +24,7 @@ constexpr int64_t kMaxAllowance = 1000;
 constexpr int64_t kAllowancePerFrame = 8;
 constexpr int64_t kAllowancePerSecond = 20;
 // Bytes without any useful frame among them: nghttp2 does not tell of frames of unknown types.
-constexpr size_t kMaxIdleBytes = 4 * 1024 * 1024;
+constexpr int64_t kMaxIdleBytes = 4 * 1024 * 1024;
 // The largest head that we send, in bytes: more than rpc/ lets through.
 constexpr size_t kMaxRequestHead = 256 * 1024;
 // A connection that has nothing to do any more gets so long to say so.
@@ -267,7 +267,7 @@ void H2Session::Feed(std::span<const char> bytes) {
     }
     return;
   }
-  idle_bytes_ += bytes.size();
+  idle_bytes_ += static_cast<int64_t>(bytes.size());
   if (idle_bytes_ > 4 * kMaxIdleBytes) return DieOfIdleBytes();
   if (nghttp2_session_want_write(session_.get()) != 0)
     Wake();
@@ -450,7 +450,7 @@ bool H2Session::CountIdleFrame(Instant now) {
 }
 
 void H2Session::OnUsefulFrame() {
-  idle_bytes_ = 0;
+  idle_bytes_ = std::min<int64_t>(idle_bytes_, 0);
   allowance_ = std::min(kMaxAllowance, allowance_ + kAllowancePerFrame);
 }
 
@@ -557,6 +557,9 @@ void H2Session::Detach(int32_t id, uint32_t code) {
   if (slot.stream != nullptr) {
     CountOut(slot);
     nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, id, code);
+    // What is under way of its body is no flood, though nghttp2 does not tell of it.
+    idle_bytes_ = std::max(idle_bytes_ - static_cast<int64_t>(options_.max_stream_window),
+                           -static_cast<int64_t>(options_.connection_window));
     EndIfDone();
   }
   Wake();

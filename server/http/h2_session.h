@@ -213,8 +213,8 @@ class H2Session {
   // See CountIdleFrame.
   int64_t allowance_;
   Instant allowance_at_;
-  // Received since the last useful frame.
-  size_t idle_bytes_ = 0;
+  // Received since the last useful frame; below 0 after resets, as what is under way then is not useful either.
+  int64_t idle_bytes_ = 0;
   // What nghttp2 said last, for people.
   std::string last_error_;
   std::optional<Failure> failure_;

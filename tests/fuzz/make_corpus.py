@@ -4,8 +4,10 @@
 What an input looks like is said at the top of each fuzzer. Run it after a change of this file, and commit both.
 """
 
+import gzip
 import pathlib
 import struct
+import zlib
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 
@@ -168,6 +170,77 @@ def http2():
     write("http2_session", seeds)
 
 
+# --- Content codings: the first byte has the number of codings less one and, two bits each, which; see the fuzzer
+
+GZIP, DEFLATE, BR, ZSTD = range(4)
+# What Python's standard library cannot make, by `brotli` and `zstd`: a text with much and with little effort, 3000 times
+# the same letter, and a text without a checksum.
+BR_SEEDS = {
+    "quick": "0f24807b226e616d65223a2022666574636864222c20226974656d73223a205b312c20322c20335d2c202274657874223a20226f6e65"
+    "206f6e65206f6e652074776f2074776f2074776f227d03",
+    "small": "1f4800801d07762cb38d2019af2c8f81cc2d55f6d08016898833496133d82c3a5d7d030436e0c8220c0402c5af51a98f3bc4aec9b3"
+    "40bb2894f10188e85bc2bc8e03",
+    "same": "e27601bf44583c1608c40d0000",
+}
+ZSTD_SEEDS = {
+    "quick": "28b52ffd0448fd010012c40d14b0a90367d8d9976f86298484c4d137515a9a12888d315fcc17f3bd84aef9cbddad216801ad23d4ac"
+    "a07be2960da4f81daef91091cc04010034e1a0a3cc79ad",
+    "small": "28b52ffd0468dd010092430c11a0edb03383ab4f552655e5dfe120f9ff82f30eb67273d7f18edcd72d4237e802a2e38f71afeb1ea9"
+    "d39caee3cc4cbb0c0200800c425c28a3cc79ad",
+    "same": "28b52ffd006045000008610100b4c37742",
+    "words": "28b52ffd00687d0300c2c71611907de306c90363b16c77891552d3f5c71cfae179ea89ff5215b1f4c0bf55f5e8132f01b8003e0cf0"
+    "af2ad727fe112aaf38fe8ece59e6744adf1f71750be33bf99a6d7d076638100e4271f2f4d9dadec15746abbdefe4ed93f0750600808c47f8"
+    "8b10d5c66084c11be4bd50",
+}
+
+
+def content_decoder():
+    text = b'{"name": "fetchd", "items": [1, 2, 3], "text": "one one one two two two"}'
+    noise = bytes(i * i * 7 % 251 for i in range(300))
+    raw = zlib.compressobj(9, zlib.DEFLATED, -15)
+    raw_text = raw.compress(text) + raw.flush()
+    member = gzip.compress(text, mtime=0)
+    # Name, comment, extra field and header checksum.
+    flagged = b"\x1f\x8b\x08\x1e\0\0\0\0\0\x03\x04\0abcdname\0comment\0"
+    flagged += struct.pack("<H", zlib.crc32(flagged) & 0xFFFF) + member[10:]
+    cases = {
+        "gzip": ([GZIP], member),
+        "gzip-flags": ([GZIP], flagged),
+        "gzip-noise": ([GZIP], gzip.compress(noise, mtime=0)),
+        "gzip-stored": ([GZIP], gzip.compress(noise, 0, mtime=0)),
+        "gzip-members": ([GZIP], member * 2 + gzip.compress(b"", mtime=0)),
+        "gzip-many-members": ([GZIP], gzip.compress(b"", mtime=0) * 8),
+        "gzip-short": ([GZIP], member[:-5]),
+        "gzip-bad-sum": ([GZIP], member[:-8] + b"\0\0\0\0" + member[-4:]),
+        "gzip-after-end": ([GZIP], member + b"more"),
+        "gzip-bomb": ([GZIP], gzip.compress(b"\0" * 200_000, mtime=0)),
+        "zlib": ([DEFLATE], zlib.compress(text)),
+        "zlib-fast": ([DEFLATE], zlib.compress(text * 3, 1)),
+        "zlib-bad-sum": ([DEFLATE], zlib.compress(text)[:-1] + b"\0"),
+        "raw": ([DEFLATE], raw_text),
+        "raw-after-end": ([DEFLATE], raw_text + b"x"),
+        "zstd-frames": ([ZSTD], bytes.fromhex(ZSTD_SEEDS["quick"] + ZSTD_SEEDS["same"])),
+        "zstd-skippable": ([ZSTD], b"\x50\x2a\x4d\x18\x03\0\0\0abc" + bytes.fromhex(ZSTD_SEEDS["small"])),
+        "gzip-twice": ([GZIP, GZIP], gzip.compress(member, mtime=0)),
+        "gzip-thrice": ([GZIP] * 3, gzip.compress(gzip.compress(member, mtime=0), mtime=0)),
+        "zlib-in-gzip": ([DEFLATE, GZIP], gzip.compress(zlib.compress(noise), mtime=0)),
+        "br-in-gzip": ([BR, GZIP], gzip.compress(bytes.fromhex(BR_SEEDS["small"]), mtime=0)),
+        "zstd-in-zlib-in-gzip": ([ZSTD, DEFLATE, GZIP],
+                                 gzip.compress(zlib.compress(bytes.fromhex(ZSTD_SEEDS["words"])), mtime=0)),
+        "empty": ([GZIP], b""),
+    }
+    cases |= {f"br-{name}": ([BR], bytes.fromhex(seed)) for name, seed in BR_SEEDS.items()}
+    cases |= {f"zstd-{name}": ([ZSTD], bytes.fromhex(seed)) for name, seed in ZSTD_SEEDS.items()}
+    seeds = {}
+    for name, (codings, coded) in cases.items():
+        which = len(codings) - 1 + sum(coding << (2 + 2 * i) for i, coding in enumerate(codings))
+        # An even byte of cuts has the usual limits, an odd one small ones.
+        seeds[name] = bytes([which, 0x22]) + coded
+        if "members" in name or "bomb" in name or "thrice" in name:
+            seeds["small-limits-" + name] = bytes([which, 0x23]) + coded
+    write("content_decoder", seeds)
+
+
 # --- Texts
 
 
@@ -242,6 +315,7 @@ def url():
 def main():
     http1()
     http2()
+    content_decoder()
     link_header()
     set_cookie()
     url()

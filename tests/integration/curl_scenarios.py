@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import zlib
 from typing import Iterator, List, Optional, Tuple
 
 KIB = 1024
@@ -24,6 +25,8 @@ class Scenario:
     server: str = "scripted"
     port: str = ""
     follow: bool = False
+    # Codings are undone (curl --compressed).
+    decode: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -109,6 +112,17 @@ def replies() -> Iterator[Scenario]:
     encoded = gzip.compress(b"compressed " * 100, mtime=0)
     asked: Tuple[Tuple[str, bytes], ...] = (("accept-encoding", b"gzip"),)
     yield one("compressed_and_left_so", ok(encoded, b"content-encoding: gzip\r\n"), headers=asked)
+    raw = zlib.compressobj(wbits=-15)
+    for name, coding, data in (
+        ("gzip", b"gzip", encoded),
+        ("x_gzip", b"x-gzip", encoded),
+        ("deflate_zlib", b"deflate", zlib.compress(pattern(100_000))),
+        ("deflate_raw", b"deflate", raw.compress(pattern(100_000)) + raw.flush()),
+        ("identity", b"identity", b"as it is"),
+        ("gzip_of_nothing", b"gzip", gzip.compress(b"", mtime=0)),
+    ):
+        yield one(f"decoded_{name}", ok(data, b"content-encoding: " + coding + b"\r\n"), decode=True)
+    yield one("decoded_chunked", chunked([encoded[:5], encoded[5:]], headers=b"content-encoding: gzip\r\n"), decode=True)
     yield one("range", ok(b"2345", b"content-range: bytes 2-5/10\r\n", b"206 Partial"), headers=(("range", b"bytes=2-5"),))
     yield one("challenge", ok(b"no", b"www-authenticate: Basic realm=\"a b\"\r\n", b"401 Unauthorized"))
     yield Scenario("reply_by_tls", "/reply/by_tls", reply=ok(pattern(100_000)), server="scripted_tls")
@@ -180,6 +194,9 @@ def real() -> Iterator[Scenario]:
         yield one("404", "/not-there")
         yield one("chunked", "/chunked/page.html")
         yield one("compressed_and_left_so", "/compressed/page.html", headers=(("accept-encoding", b"gzip"),))
+        yield one("compressed_and_decoded", "/compressed/page.html", decode=True)
+        if server == "apache":
+            yield one("brotli_decoded", "/brotli/page.html", decode=True)
         yield one("range", "/1k", headers=(("range", b"bytes=10-19"),))
         yield one("range_of_end", "/1k", headers=(("range", b"bytes=-1"),))
         yield one("range_beyond", "/1k", headers=(("range", b"bytes=5000-6000"),))

@@ -17,7 +17,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LARGE = 3 * MIB
 
 
-def expecting(url: str, body: bytes = b"the body", wait: float = 5 * SLOWNESS, **more: Any) -> pb.FetchRequest:
+def expecting(url: str, body: bytes = b"the body", wait: float = min(10, 5 * SLOWNESS), **more: Any) -> pb.FetchRequest:
     """A POST whose body waits for 100 (Continue)."""
     request = fetch_request(url, method="POST", body=body, attempts=1, **more)
     request.expect_continue.CopyFrom(duration(wait))

@@ -191,6 +191,12 @@ def test_compressed(speaker: Speaker) -> None:
     response = speaker.fetch("/compressed/page.html", headers=[("accept-encoding", b"gzip")])
     assert header_of(response, "content-encoding") == b"gzip"
     assert gzip.decompress(response.body) == PAGE
+    # Asked for by fetchd itself, it is decoded.
+    response = speaker.fetch("/compressed/page.html")
+    assert (response.body, list(response.decoded)) == (PAGE, ["gzip"])
+    if speaker.line.server == "apache":
+        response = speaker.fetch("/brotli/page.html")
+        assert (response.body, list(response.decoded)) == (PAGE, ["br"])
 
 
 def test_a_redirect_is_a_response(speaker: Speaker) -> None:
@@ -200,6 +206,30 @@ def test_a_redirect_is_a_response(speaker: Speaker) -> None:
         response = speaker.fetch("/moved", 302)
     location = header_of(response, "location")
     assert location is not None and location.endswith(b"/folder/" if speaker.line.server == "nghttpd" else b"/hello.txt")
+
+
+def test_redirects_are_followed(speaker: Speaker) -> None:
+    if speaker.line.server == "nghttpd":
+        moves = [("/folder", "GET", b"", b"in a folder\n")]
+    else:
+        moves = [("/moved", "GET", b"", b"hello\n"), ("/moved-to-get", "POST", b"gone", b"hello\n")]
+    for path, method, body, expected in moves:
+        request = speaker.request(path, method=method, body=body)
+        request.redirects.mode = pb.RedirectPolicy.MODE_SAME_ORIGIN
+        reply = speaker.client.fetch(request)
+        assert response_of(reply).body == expected
+        assert len(reply.response.redirects) == 1
+        speaker.check(reply.trace)
+
+
+def test_a_redirect_that_keeps_the_body(speaker: Speaker) -> None:
+    speaker.has("nginx", "apache")
+    request = speaker.request("/moved-for-good", method="PUT", body=BIG[:300_000])
+    request.redirects.mode = pb.RedirectPolicy.MODE_SAME_ORIGIN
+    reply = speaker.client.fetch(request)
+    assert reply.response.status in (201, 204), reply
+    assert [redirect.status for redirect in reply.response.redirects] == [308]
+    assert speaker.fetch("/upload/moved").body == BIG[:300_000]
 
 
 def test_trailers(speaker: Speaker) -> None:
