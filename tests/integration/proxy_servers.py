@@ -15,6 +15,8 @@ from web_servers import NOBODY, unprivileged
 
 USER = "fetchd-itest"
 PASSWORD = "pa55.w-rd.of.the.tests"
+# squid's own names.
+HOSTS = "127.0.0.1 inside.test\n"
 
 
 class ProxyServer:
@@ -107,7 +109,8 @@ class Squid(ProxyServer):
             f"cache_log {self.directory}/cache.log",
             f"access_log stdio:{self.directory}/access.log",
             f"coredump_dir {self.directory}",
-            f"hosts_file {self._write('hosts', '127.0.0.1 inside.test')}",
+            # squid passes over the last name of a file that does not end with a line's end.
+            f"hosts_file {self._write('hosts', HOSTS)}",
             "cache deny all",
             "pinger_enable off",
             "max_filedescriptors 1024",

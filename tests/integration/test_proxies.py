@@ -437,6 +437,15 @@ class TestTheGuard:
             for names in ("pinned", "checked"):
                 request.transport.proxy = f"squid-{names}"
                 error_of(client.fetch(request), pb.DNS_ERROR, pb.PHASE_DNS)
+            request.transport.proxy = "squid-remote"
+            asked = dns.asked("inside.test")
+            reply = client.fetch(request)
+            if port == "HTTP":
+                assert response_of(reply).body == b"hello\n"
+            else:
+                # It got as far as nginx, whose certificate has another name.
+                error_of(reply, pb.TLS_CERTIFICATE_ERROR, pb.PHASE_TLS)
+            assert dns.asked("inside.test") == asked
         request.url = nginx.url("/")
         with pytest.raises(grpc.RpcError) as caught:
             client.fetch(request)
