@@ -1,8 +1,10 @@
 """Ranges: a caller's own pass through; responses that break off are resumed, and never made of two different ones."""
 
 import contextlib
+import gzip
 import pathlib
 import random
+import ssl
 import threading
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
@@ -10,6 +12,8 @@ import pytest
 from calls import DEADLINE, Client, duration, error_of, header_of, response_of
 from fetchd.v1 import fetch_pb2 as pb
 from fetchd.v1 import fetch_service_pb2 as service_pb
+from h2_peer import INTERNAL_ERROR, H2Peer, block
+from h2_peer import Connection as H2Connection
 from real_origins import Certificates, Nginx
 from scripted_origin import Connection, ScriptedOrigin
 from server_process import Fetchd
@@ -297,6 +301,78 @@ class TestResume:
         request.headers.add(name="accept-encoding", value=b"x-own")
         seen = fetched(client, "Fetch", request)
         assert seen.error is None and seen.body == store.data and seen.attempts == 3
+
+    @pytest.mark.parametrize("rpc", ["Fetch", "FetchBatch"])
+    def test_what_is_decoded(self, client: Client, origin: ScriptedOrigin, rpc: str) -> None:
+        """Its decoder goes on where it was, and the limit is on what it makes: here less than is sent."""
+        plain = text(100_000)
+        store = Store(origin, gzip.compress(plain))
+        assert len(store.data) > len(plain)
+        store.fields = [b"content-encoding: gzip"]
+        store.cut = lambda number, offset: offset + 40_000 if number < 2 else None
+        request = request_of(store.url)
+        request.body_policy.max_bytes = len(plain)
+        seen = fetched(client, rpc, request)
+        assert seen.error is None and seen.body == plain and seen.attempts == 3
+        assert store.ranges == [None, b"bytes=40000-", b"bytes=80000-"]
+        call = client.stream(request_of(store.url))
+        assert call.read() == plain
+        store.ranges.clear()
+        request.body_policy.max_bytes -= 1
+        seen = fetched(client, rpc, request)
+        assert seen.error is not None and seen.error.code == pb.HTTP_RESPONSE_BODY_SIZE
+
+    @pytest.mark.parametrize("rpc", RPCS)
+    def test_over_http_2(self, client: Client, rpc: str) -> None:
+        """The origin resets the stream, then it closes the connection, then it says by GOAWAY that it ends."""
+        data = text(160_000)
+        cuts = [0, 50_000, 90_001, 120_000, len(data)]
+        peer = H2Peer()
+
+        def script(connection: H2Connection, stream: int) -> None:
+            number = peer.played - 1
+            first, end = cuts[number], cuts[number + 1]
+            fields = [(b"etag", b'"v1"'), (b"content-length", b"%d" % (len(data) - first))]
+            if first > 0:
+                fields.append((b"content-range", b"bytes %d-%d/%d" % (first, len(data) - 1, len(data))))
+            connection.headers(stream, block(fields, b"206" if first else b"200"))
+            for at in range(first, end, 16_384):
+                part = data[at : min(at + 16_384, end)]
+                connection.data(stream, part, at + len(part) == len(data))
+            if number == 0:
+                connection.reset(stream, INTERNAL_ERROR)
+            elif number == 1:
+                connection.close()
+            elif number == 2:
+                connection.goaway(stream, INTERNAL_ERROR)
+                connection.close()
+
+        peer.script = script
+        try:
+            request = request_of(peer.url())
+            request.transport.http_version = pb.HTTP_VERSION_HTTP_2
+            seen = fetched(client, rpc, request)
+            assert seen.error is None, seen.error
+            assert seen.body == data and seen.attempts == 4
+            assert seen.verdicts() == ["resume", "resumed"] * 3
+            assert [a.error for a in seen.trace.attempts][0] == pb.HTTP2_STREAM_RESET
+            if rpc == "FetchStream":
+                assert seen.resumed == cuts[1:4]
+        finally:
+            peer.stop()
+
+    def test_tls_cut_without_close_notify(self, client: Client, certificates: Certificates) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates.file("good.pem"), certificates.file("good.key"))
+        origin = ScriptedOrigin(tls=context)
+        try:
+            store = Store(origin, text(100_000))
+            store.cut = lambda number, offset: 60_000 if number == 0 else None
+            seen = fetched(client, "FetchStream", request_of(store.url))
+            assert seen.error is None and seen.body == store.data and seen.resumed == [60_000]
+            assert [a.error for a in seen.trace.attempts] == [pb.TLS_TRUNCATED, 0]
+        finally:
+            origin.stop()
 
 
 class TestNotResumed:

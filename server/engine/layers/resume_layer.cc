@@ -35,6 +35,10 @@ class RestSink final : public ResponseSink {
     context_.sink.Commit(n);
   }
   Event& Writable() override { return context_.sink.Writable(); }
+  uint64_t BytesFor(uint64_t limit) const override {
+    const uint64_t whole = context_.sink.BytesFor(limit);
+    return whole == BodyLimit::kUnlimited ? whole : whole - std::min(offset_, whole);
+  }
   const Failure* refusal() const override { return rejection_ ? &*rejection_ : context_.sink.refusal(); }
 
   // Unset if no response came.
@@ -63,8 +67,6 @@ FetchSpec SpecOfRest(const FetchContext& context, uint64_t offset) {
   FetchSpec spec = context.spec;
   spec.headers.Add("range", absl::StrCat("bytes=", offset, "-"));
   spec.headers.Add("if-range", context.resume_point.etag());
-  if (spec.body_limit.max_bytes != BodyLimit::kUnlimited)
-    spec.body_limit.max_bytes -= std::min(offset, spec.body_limit.max_bytes);
   return spec;
 }
 
@@ -163,8 +165,6 @@ Task<AttemptOutcome> ResumeLayer::Resume(FetchContext& context, AttemptOutcome b
                                   .detail = absl::StrCat("the rest of the response lacks ", sink.left(), " bytes")};
       }
       if (!outcome.failure) co_return outcome;
-      if (outcome.failure->code == FailureCode::kHttpResponseBodySize)
-        outcome.failure->detail = absl::StrCat("the body is larger than ", context.spec.body_limit.max_bytes, " bytes");
       broken = std::move(outcome);
       continue;
     }
