@@ -1,75 +1,23 @@
 #include "http/h2_exchange.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstring>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/text.h"
+#include "http/h2_fields.h"
 #include "http/rate_watch.h"
-#include "http/request_head.h"
-#include "model/content_coding.h"
 
 namespace fetchd::server {
 namespace {
 
-// Fields that belong to a connection (RFC 9113 section 8.2.2), and host, which :authority stands for.
-bool BelongsToConnection(HeaderView field) {
-  return field.name == "connection" || field.name == "host" || field.name == "keep-alive" ||
-         field.name == "proxy-connection" || field.name == "transfer-encoding" || field.name == "upgrade" ||
-         (field.name == "te" && field.value != "trailers");
-}
-
 // Bytes that the caller has taken are consumed when they are this part of the window.
 constexpr uint32_t kConsumeShare = 8;
-
-// The request's head as nghttp2 wants it. Views into the spec, which outlives it.
-class RequestFields {
- public:
-  RequestFields(const FetchSpec& spec, RequestFraming framing) {
-    fields_.reserve(spec.headers.size() + 9);
-    Add(":method", spec.method);
-    Add(":scheme", spec.url.scheme() == Scheme::kHttps ? "https" : "http");
-    Add(":authority", spec.url.authority());
-    Add(":path", spec.url.target());
-    bool user_agent = false, accept = false;
-    for (HeaderView field : spec.headers) {
-      if (BelongsToConnection(field)) continue;
-      Add(field.name, field.value, field.sensitive);
-      user_agent = user_agent || field.name == "user-agent";
-      accept = accept || field.name == "accept";
-    }
-    if (!user_agent) Add("user-agent", kUserAgent);
-    if (!accept) Add("accept", "*/*");
-    if (spec.decoding == Decoding::kAskAndDecode) Add("accept-encoding", kAcceptedCodings);
-    if (ExpectsContinue(spec, framing)) Add("expect", "100-continue");
-    if (framing.kind == RequestFraming::Kind::kLength) {
-      const char* end = std::to_chars(length_.data(), length_.data() + length_.size(), framing.length).ptr;
-      Add("content-length", {length_.data(), static_cast<size_t>(end - length_.data())});
-    }
-  }
-  RequestFields(const RequestFields&) = delete;
-  RequestFields& operator=(const RequestFields&) = delete;
-
-  std::span<const nghttp2_nv> fields() const { return fields_; }
-
- private:
-  // What is secret is not put into the compression table (RFC 7541 section 7.1.3).
-  void Add(std::string_view name, std::string_view value, bool sensitive = false) {
-    const auto bytes = [](std::string_view text) {
-      return reinterpret_cast<uint8_t*>(const_cast<char*>(text.data()));  // nghttp2 does not write there
-    };
-    fields_.push_back({bytes(name), bytes(value), name.size(), value.size(),
-                       static_cast<uint8_t>(sensitive ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE)});
-  }
-
-  std::vector<nghttp2_nv> fields_;
-  std::array<char, 20> length_{};
-};
+// The sink is asked for so much room at a time, which small frames share.
+constexpr size_t kRoom = 256 * 1024;
 
 class Exchange final : private H2Stream {
  public:
@@ -159,6 +107,7 @@ class Exchange final : private H2Stream {
         const size_t n = Give(std::string_view(held_).substr(held_from_));
         held_from_ += n;
         session_.Consume(*id_, n);
+        CommitRoom();
         if (result_.failure || result_.truncated) co_return;
         if (held_from_ < held_.size()) {
           // Without credit no timeout runs but the fetch's.
@@ -174,7 +123,6 @@ class Exchange final : private H2Stream {
         held_from_ = 0;
         session_.SetStalled(*id_, false);
         kept_pace_ = false;
-        fed_at_ = Instant();
         Arm(scope_.Now());
       }
       if (complete_) co_return;
@@ -246,41 +194,45 @@ class Exchange final : private H2Stream {
   }
 
   void OnData(std::string_view bytes) override {
-    const Instant now = session_.now();
     if (result_.failure || result_.truncated || ended_) return session_.Consume(*id_, bytes.size());
-    if (!rate_.OnRead(now, bytes.size())) {
-      session_.Consume(*id_, bytes.size());
-      return End(FailureCode::kMinRateTimeout, RateDetail());
-    }
+    came_ += bytes.size();
     size_t n = 0;
     if (held_.empty()) {
       n = Give(bytes);
-      // Not for each frame: the origin's frames may be small. What is left at the end goes with Detach.
-      taken_ += n;
-      if (taken_ >= window_ / kConsumeShare) session_.Consume(*id_, std::exchange(taken_, 0));
+      given_ += n;
       if (result_.failure || result_.truncated) return changed_.Set();
-      Grow(n);
     }
-    if (n < bytes.size()) {
-      if (held_from_ > held_.size() / 2) {
-        held_.erase(0, held_from_);
-        held_from_ = 0;
-      }
-      held_.append(bytes.substr(n));
-      session_.SetStalled(*id_, true);
-      changed_.Set();
-      return;
+    if (n == bytes.size()) return;
+    if (held_from_ > held_.size() / 2) {
+      held_.erase(0, held_from_);
+      held_from_ = 0;
     }
-    // Once for all that came together.
-    if (std::exchange(fed_at_, now) != now) Arm(now);
+    held_.append(bytes.substr(n));
+    session_.SetStalled(*id_, true);
+    changed_.Set();
+  }
+
+  void OnDataPause() override {
+    const size_t given = std::exchange(given_, 0);
+    const size_t came = std::exchange(came_, 0);
+    if (!CommitRoom() || result_.failure || result_.truncated) return;
+    const Instant now = session_.now();
+    if (!rate_.OnRead(now, came)) return End(FailureCode::kMinRateTimeout, RateDetail());
+    // In steps, as each costs a frame. What is left at the end goes with Detach.
+    taken_ += given;
+    if (taken_ >= window_ / kConsumeShare) session_.Consume(*id_, std::exchange(taken_, 0));
+    Grow(given);
+    if (held_.empty()) Arm(now);
   }
 
   void OnLast() override {
+    CommitRoom();
     complete_ = true;
     changed_.Set();
   }
 
   void OnEnd(const H2StreamEnd& end) override {
+    CommitRoom();
     ended_ = true;
     end_ = end;
     changed_.Set();
@@ -386,27 +338,38 @@ class Exchange final : private H2Stream {
     Arm(session_.now());
   }
 
-  // Copies as much to the sink as there is credit for; returns how much of `piece` needs no further look.
+  // Copies as much to the sink as there is credit for; returns how much of `piece` needs no further look. The sink
+  // knows of it once CommitRoom has told.
   size_t Give(std::string_view piece) {
     const std::string_view allowed = piece.substr(0, budget_);
     size_t copied = 0;
     while (copied < allowed.size()) {
-      const std::span<char> room = sink_->Prepare(allowed.size() - copied);
-      if (room.empty()) {
-        // It may have been refused just now.
-        Refused();
-        break;
+      if (filled_ == room_.size()) {
+        if (!CommitRoom()) break;
+        room_ = sink_->Prepare(std::min<uint64_t>(budget_ - copied, kRoom));
+        if (room_.empty()) {
+          // It may have been refused just now.
+          Refused();
+          break;
+        }
       }
-      const size_t n = std::min(room.size(), allowed.size() - copied);
-      std::memcpy(room.data(), allowed.data() + copied, n);
-      sink_->Commit(n);
+      const size_t n = std::min(room_.size() - filled_, allowed.size() - copied);
+      std::memcpy(room_.data() + filled_, allowed.data() + copied, n);
+      filled_ += n;
       copied += n;
-      if (Refused()) break;
     }
     result_.response_bytes += copied;
     if (budget_ != BodyLimit::kUnlimited) budget_ -= copied;
-    if (!result_.failure && copied == allowed.size() && allowed.size() < piece.size()) OverLimit();
+    if (!result_.failure && copied == allowed.size() && allowed.size() < piece.size() && CommitRoom()) OverLimit();
     return copied;
+  }
+  // False if the sink wants no more.
+  bool CommitRoom() {
+    room_ = {};
+    const size_t n = std::exchange(filled_, 0);
+    if (n == 0) return true;
+    sink_->Commit(n);
+    return !Refused();
   }
 
   // The window follows a caller that keeps pace.
@@ -538,11 +501,16 @@ class Exchange final : private H2Stream {
   // The end of the wait for 100 (Continue), until which the body is held back.
   Timer hold_;
   bool held_back_ = false;
+  // Where the next bytes go, and how many are there that the sink does not know of. Empty between reads.
+  std::span<char> room_;
+  size_t filled_ = 0;
+  // Since the last pause.
+  size_t came_ = 0;
+  size_t given_ = 0;
   uint32_t window_;
   uint64_t since_grown_ = 0;
   // Given to the sink and not consumed yet.
   size_t taken_ = 0;
-  Instant fed_at_;
   bool kept_pace_ = true;
   std::string_view body_left_;
   uint64_t budget_ = 0;

@@ -94,7 +94,12 @@ struct H2Session::Callbacks {
       return 0;
     }
     it->second.held += size;
-    it->second.stream->OnData(View(data, size));
+    H2Stream* const stream = it->second.stream;
+    if (self.fed_ != stream) {
+      self.PauseFed();
+      self.fed_ = stream;
+    }
+    stream->OnData(View(data, size));
     return 0;
   }
 
@@ -258,6 +263,7 @@ void H2Session::Feed(std::span<const char> bytes) {
   ping_out_ = false;
   const ssize_t n =
       nghttp2_session_mem_recv(session_.get(), reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  PauseFed();
   if (n < 0) {
     if (flooded_ || n == NGHTTP2_ERR_FLOODED || n == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS) {
       Die(FailureCode::kHttp2Flood, "the origin sends too many frames that carry nothing");
@@ -352,6 +358,7 @@ void H2Session::Die(FailureCode code, std::string detail) {
   nghttp2_session_terminate_session(session_.get(), why);
   auto slots = std::exchange(slots_, {});
   attached_ = stalled_ = 0;
+  fed_ = nullptr;
   readable_.Set();
   // What never spoke HTTP/2 did not understand the requests either.
   wants_http1_ = wants_http1_ || (!settled_ && code == FailureCode::kHttp2ProtocolError);
@@ -366,6 +373,10 @@ void H2Session::Die(FailureCode code, std::string detail) {
   // The reader is not to wait for more; the writer says good-bye and closes.
   if (code == FailureCode::kConnectionTerminated) transport_.Close();
   Wake();
+}
+
+void H2Session::PauseFed() {
+  if (H2Stream* stream = std::exchange(fed_, nullptr)) stream->OnDataPause();
 }
 
 H2Stream* H2Session::Find(int32_t id) {
@@ -532,6 +543,7 @@ void H2Session::SetStalled(int32_t id, bool stalled) {
 }
 
 void H2Session::CountOut(const Slot& slot) {
+  if (fed_ == slot.stream) fed_ = nullptr;
   --attached_;
   if (slot.stalled) --stalled_;
   // The one that is left may be stalled, or not.

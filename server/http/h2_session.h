@@ -63,6 +63,8 @@ class H2Stream {
   virtual void OnFields(bool last) = 0;
   // Bytes of the body. Each is to be given back by Consume, sooner or later.
   virtual void OnData(std::string_view bytes) = 0;
+  // No more OnData for now: what is done once for all bytes that came together is done now. Not called after OnEnd.
+  virtual void OnDataPause() = 0;
   // The body is complete.
   virtual void OnLast() = 0;
   // The last call: nothing of the stream is left in the session.
@@ -168,8 +170,9 @@ class H2Session {
   void DieIfOver();
   void DieOfIdleBytes();
   void OnFrame(const nghttp2_frame& frame);
-  void OnHead(const nghttp2_frame& frame);
   H2Stream* Find(int32_t id);
+  // The stream that was fed last has a pause.
+  void PauseFed();
   void OnStreamClosed(int32_t id, uint32_t code);
   // Ends everything with this failure; the first one counts.
   void Die(FailureCode code, std::string detail);
@@ -197,6 +200,8 @@ class H2Session {
   Timer timer_;
   std::string out_;
   absl::flat_hash_map<int32_t, Slot> slots_;
+  // Got bytes, and was not told of a pause yet.
+  H2Stream* fed_ = nullptr;
   // With a stream, and of these the stalled ones.
   size_t attached_ = 0;
   size_t stalled_ = 0;

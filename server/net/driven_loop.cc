@@ -37,6 +37,7 @@ void DrivenLoop::Run() {
       continue;
     }
     looked = SteadyClock::now();
+    spin_.SetBulk(reactor_.bulk());
     if (!std::exchange(idle, true)) spin_.OnWorked(looked - std::exchange(since, looked));
     if (looked - since < spin_.budget()) continue;
     BeforeSleep();

@@ -41,6 +41,8 @@ class Reactor final : public asio::execution_context::service {
   size_t Poll();
   // Sockets know what has happened to them but for the last moments: the thread has polled since it slept.
   bool is_fresh() const { return fresh_; }
+  // Bytes flow rather than messages, by the size of the last read.
+  bool bulk() const { return last_read_ >= kBulk; }
   // The next socket that becomes ready ends a wait of the context, and is polled there. Without sockets nothing is
   // waited for, so that the context can run out of work.
   void WakeContext();
@@ -50,6 +52,7 @@ class Reactor final : public asio::execution_context::service {
  private:
   friend class Socket;
   static constexpr size_t kAtOnce = 256;
+  static constexpr size_t kBulk = 16 * 1024;
 
   error_code Add(Socket& socket);
   // Also forgets what this round of Poll still has to tell it.
@@ -60,6 +63,7 @@ class Reactor final : public asio::execution_context::service {
   // The epoll set.
   asio::posix::basic_stream_descriptor<Executor> set_;
   size_t sockets_ = 0;
+  size_t last_read_ = 0;
   bool driven_ = false;
   bool fresh_ = false;
   // A wait of the context is under way.

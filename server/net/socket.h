@@ -36,6 +36,9 @@ class Socket {
   // the peer's end, of which there is no further news.
   void Exhausted(Direction d) { state(d).ready = ended_ && d == Direction::kRead; }
 
+  // An operation brought `n` bytes.
+  void HasRead(size_t n) { reactor_.last_read_ = n; }
+
   // Whether there is anything to read: bytes, the end or an error. Asks the kernel, unless its news is fresh and says
   // that there is not.
   bool LooksReadable();

@@ -20,8 +20,15 @@ class Spin {
   // With one core, those we would wait for could not run meanwhile: never.
   explicit Spin(unsigned cores) : longest_(cores > 1 ? kLongest : Duration(0)) {}
 
-  // How long to go on looking in an idle stretch.
-  Duration budget() const { return worked_ > idled_ ? std::min(budget_, kShort) : budget_; }
+  // How long to go on looking in an idle stretch. Not at all while bulk is read: what comes during a sleep is taken at
+  // one go, and who waits for megabytes does not wait for microseconds.
+  Duration budget() const {
+    if (bulk_) return Duration(0);
+    return worked_ > idled_ ? std::min(budget_, kShort) : budget_;
+  }
+
+  // Whether the last read of a socket was a large one.
+  void SetBulk(bool bulk) { bulk_ = bulk; }
 
   // There was work for so long before there was none, or none before there was.
   void OnWorked(Duration d) { Average(worked_, d); }
@@ -40,6 +47,7 @@ class Spin {
   Duration longest_;
   Duration budget_{0};
   Duration worked_{0}, idled_{0};
+  bool bulk_ = false;
 };
 
 }  // namespace fetchd::server

@@ -31,6 +31,7 @@ std::optional<IoResult> TcpTransport::TryRead(std::span<char> buffer) {
   while (socket_->ready(Direction::kRead)) {
     const ssize_t n = ::recv(socket_->fd(), buffer.data(), buffer.size(), 0);
     if (n > 0) {
+      socket_->HasRead(static_cast<size_t>(n));
       // A short read took all there was (epoll(7)): the next one can wait for news without trying first.
       if (static_cast<size_t>(n) < buffer.size()) socket_->Exhausted(Direction::kRead);
       return IoResult{IoResult::Kind::kOk, static_cast<size_t>(n), {}};

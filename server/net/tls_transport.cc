@@ -38,6 +38,7 @@ int Read(BIO* bio, char* data, int size) {
     return -1;
   }
   const ssize_t n = ::recv(socket.fd(), data, static_cast<size_t>(size), 0);
+  if (n > 0) socket.HasRead(static_cast<size_t>(n));
   // Nothing, or all there was (epoll(7)).
   if (n < size && (n > 0 || (n < 0 && errno == EAGAIN))) socket.Exhausted(Socket::Direction::kRead);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_read(bio);

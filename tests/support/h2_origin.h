@@ -104,6 +104,9 @@ class H2Origin {
   }
   // A frame as it is.
   void Raw(uint8_t type, uint8_t flags, int32_t id, std::string_view payload) {
+    peer_->Send(Frame(type, flags, id, payload));
+  }
+  static std::string Frame(uint8_t type, uint8_t flags, int32_t id, std::string_view payload) {
     std::string frame;
     const auto put = [&frame](uint32_t value, int bytes) {
       while (bytes-- > 0) frame.push_back(static_cast<char>(value >> (8 * bytes)));
@@ -113,7 +116,7 @@ class H2Origin {
     put(flags, 1);
     put(static_cast<uint32_t>(id), 4);
     frame += payload;
-    peer_->Send(std::move(frame));
+    return frame;
   }
 
  private:

@@ -241,6 +241,29 @@ TEST_F(H2ExchangeTest, AResetStreamMayHaveBeenProcessed) {
   EXPECT_EQ(b.result->failure->processed, Processed::kYes);
 }
 
+TEST_F(H2ExchangeTest, SmallFramesOfTwoStreamsAndAResetInOneRead) {
+  Open();
+  Fetch &a = Begin(), &b = Begin();
+  origin_->Head(1, "200", {}, true);
+  origin_->Head(3, "200", {}, true);
+  Settle();
+  std::string frames;
+  for (const std::string piece : {"1", "2", "3"}) {
+    frames += H2Origin::Frame(NGHTTP2_DATA, 0, 1, "a" + piece);
+    frames += H2Origin::Frame(NGHTTP2_DATA, 0, 1, "A" + piece);
+    frames += H2Origin::Frame(NGHTTP2_DATA, 0, 3, "b" + piece);
+  }
+  frames += H2Origin::Frame(NGHTTP2_RST_STREAM, 0, 1, std::string({0, 0, 0, NGHTTP2_CANCEL}));
+  frames += H2Origin::Frame(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 3, "!");
+  peer_->Send(std::move(frames));
+  Settle();
+  EXPECT_EQ(a.code(), FailureCode::kHttp2StreamReset);
+  EXPECT_EQ(a.sink.body(), "a1A1a2A2a3A3");
+  EXPECT_EQ(a.result->response_bytes, 12u);
+  EXPECT_TRUE(b.ok());
+  EXPECT_EQ(b.sink.body(), "b1b2b3!");
+}
+
 TEST_F(H2ExchangeTest, AGoAwayEndsWhatItDidNotSee) {
   Open();
   Fetch &seen = Begin(), &unseen = Begin();

@@ -46,6 +46,16 @@ TEST(Spin, IsShortWhileTheThreadIsMostlyAtWork) {
   EXPECT_EQ(spin.budget(), Spin::kLongest);
 }
 
+TEST(Spin, DoesNotLookWhileBulkIsRead) {
+  Spin spin(2);
+  spin.OnSlept(microseconds(10));
+  spin.SetBulk(true);
+  EXPECT_EQ(spin.budget(), nanoseconds(0));
+  spin.OnSlept(microseconds(10));
+  spin.SetBulk(false);
+  EXPECT_EQ(spin.budget(), 2 * Spin::kShort);
+}
+
 TEST(Spin, WorkDoesNotLengthenWhatWasNotWorthIt) {
   Spin spin(2);
   spin.OnWorked(milliseconds(1));

@@ -9,6 +9,7 @@
 
 #include "gtest/gtest.h"
 #include "net/dialler.h"
+#include "net/reactor.h"
 #include "support/loop.h"
 
 namespace fetchd::server {
@@ -82,6 +83,19 @@ TEST_F(TcpTransportTest, FullBuffersAreFollowedByTheRest) {
   FarSends("z");
   loop_.RunUntil([&] { return next.has_value(); });
   EXPECT_EQ(next->n, 1u);
+}
+
+TEST_F(TcpTransportTest, TheReactorKnowsBulkFromMessages) {
+  const Reactor& reactor = Reactor::Of(static_cast<asio::io_context&>(loop_.executor().context()));
+  EXPECT_FALSE(reactor.bulk());
+  FarSends(std::string(64 * 1024, 'x'));
+  for (size_t left = 64 * 1024; left > 0; left -= buffer_.size()) {
+    ASSERT_TRUE(Read(left).ok());
+    EXPECT_EQ(reactor.bulk(), buffer_.size() >= 16 * 1024);
+  }
+  FarSends("a message");
+  Read();
+  EXPECT_FALSE(reactor.bulk());
 }
 
 TEST_F(TcpTransportTest, WritesSeveralBuffersAsOneSequence) {
