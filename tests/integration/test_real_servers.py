@@ -290,3 +290,15 @@ def test_httpbin_statuses_and_forms(client: Client, httpbin: Httpbin) -> None:
     assert json.loads(gzip.decompress(compressed.body))["gzipped"] is True
     moved = response_of(client.fetch(httpbin.url("/redirect/2")), 302)
     assert header_of(moved, "location") == b"/relative-redirect/1"
+
+
+def test_httpbin_decoded_and_followed(client: Client, httpbin: Httpbin) -> None:
+    for path, coding, member in (("/gzip", "gzip", "gzipped"), ("/deflate", "deflate", "deflated"), ("/brotli", "br", "brotli")):
+        response = response_of(client.fetch(httpbin.url(path)))
+        assert list(response.decoded) == [coding]
+        assert json.loads(response.body)[member] is True
+    request = fetch_request(httpbin.url("/redirect/3"))
+    request.redirects.mode = pb.RedirectPolicy.MODE_SAME_ORIGIN
+    response = response_of(client.fetch(request))
+    assert [redirect.status for redirect in response.redirects] == [302] * 3
+    assert json.loads(response.body)["url"] == httpbin.url("/get")
