@@ -99,6 +99,7 @@ struct H2Session::Callbacks {
       self.PauseFed();
       self.fed_ = stream;
     }
+    self.fed_bytes_ += size;
     stream->OnData(View(data, size));
     return 0;
   }
@@ -169,6 +170,7 @@ H2Session::H2Session(const H2Options& options, Transport& transport, std::span<c
       transport_(transport),
       scratch_(scratch),
       executor_(executor),
+      reactor_(Reactor::Of(executor.context())),
       clock_(clock),
       owner_(owner),
       scope_(clock, timers, kNever, FailureCode::kInternal),
@@ -264,6 +266,7 @@ void H2Session::Feed(std::span<const char> bytes) {
   const ssize_t n =
       nghttp2_session_mem_recv(session_.get(), reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   PauseFed();
+  reactor_.OnRead(std::exchange(most_fed_, 0));
   if (n < 0) {
     if (flooded_ || n == NGHTTP2_ERR_FLOODED || n == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS) {
       Die(FailureCode::kHttp2Flood, "the origin sends too many frames that carry nothing");
@@ -376,6 +379,7 @@ void H2Session::Die(FailureCode code, std::string detail) {
 }
 
 void H2Session::PauseFed() {
+  most_fed_ = std::max(most_fed_, std::exchange(fed_bytes_, 0));
   if (H2Stream* stream = std::exchange(fed_, nullptr)) stream->OnDataPause();
 }
 

@@ -17,6 +17,7 @@
 #include "model/failure.h"
 #include "net/cancel_scope.h"
 #include "net/event.h"
+#include "net/reactor.h"
 #include "net/task.h"
 #include "net/transport.h"
 
@@ -189,6 +190,7 @@ class H2Session {
   Transport& transport_;
   const std::span<char> scratch_;
   Executor executor_;
+  Reactor& reactor_;
   const Clock& clock_;
   Owner& owner_;
   std::unique_ptr<nghttp2_session, SessionDeleter> session_;
@@ -200,8 +202,10 @@ class H2Session {
   Timer timer_;
   std::string out_;
   absl::flat_hash_map<int32_t, Slot> slots_;
-  // Got bytes, and was not told of a pause yet.
+  // Got bytes, and was not told of a pause yet; how many, and the most that one stream got in this read.
   H2Stream* fed_ = nullptr;
+  size_t fed_bytes_ = 0;
+  size_t most_fed_ = 0;
   // With a stream, and of these the stalled ones.
   size_t attached_ = 0;
   size_t stalled_ = 0;

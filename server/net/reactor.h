@@ -41,7 +41,9 @@ class Reactor final : public asio::execution_context::service {
   size_t Poll();
   // Sockets know what has happened to them but for the last moments: the thread has polled since it slept.
   bool is_fresh() const { return fresh_; }
-  // Bytes flow rather than messages, by the size of the last read.
+  // The last read of a socket brought so much. Who knows that it was of many messages says so afterwards.
+  void OnRead(size_t n) { last_read_ = n; }
+  // Bytes flow rather than messages, by the last read.
   bool bulk() const { return last_read_ >= kBulk; }
   // The next socket that becomes ready ends a wait of the context, and is polled there. Without sockets nothing is
   // waited for, so that the context can run out of work.
@@ -52,7 +54,7 @@ class Reactor final : public asio::execution_context::service {
  private:
   friend class Socket;
   static constexpr size_t kAtOnce = 256;
-  static constexpr size_t kBulk = 16 * 1024;
+  static constexpr size_t kBulk = 8 * 1024;
 
   error_code Add(Socket& socket);
   // Also forgets what this round of Poll still has to tell it.

@@ -37,7 +37,7 @@ class Socket {
   void Exhausted(Direction d) { state(d).ready = ended_ && d == Direction::kRead; }
 
   // An operation brought `n` bytes.
-  void HasRead(size_t n) { reactor_.last_read_ = n; }
+  void HasRead(size_t n) { reactor_.OnRead(n); }
 
   // Whether there is anything to read: bytes, the end or an error. Asks the kernel, unless its news is fresh and says
   // that there is not.
