@@ -18,6 +18,8 @@ constexpr size_t kMostMemory = size_t{96} * 1024 * 1024;
 struct Decoded {
   ContentDecoder::Result result = ContentDecoder::Result::kOk;
   bool complete = false;
+  // Refused as too large, at the end at the latest.
+  bool limited = false;
   std::string body;
 };
 
@@ -41,6 +43,7 @@ Decoded Decode(std::string_view input, CodingList codings, const DecoderLimits& 
     if (decoded.result != ContentDecoder::Result::kOk) {
       Require(!decoder.error().empty(), "a refusal has a reason");
       Require(decoded.body.size() <= most + room, "a bomb is refused at once");
+      decoded.limited = decoded.result == ContentDecoder::Result::kLimit;
       return decoded;
     }
     Require(decoded.body.size() <= most, "no more comes out than the caps allow");
@@ -53,7 +56,9 @@ Decoded Decode(std::string_view input, CodingList codings, const DecoderLimits& 
     in = piece;
     input.remove_prefix(n);
   }
-  decoded.complete = decoder.End() == ContentDecoder::Result::kOk;
+  const ContentDecoder::Result end = decoder.End();
+  decoded.complete = end == ContentDecoder::Result::kOk;
+  decoded.limited = end == ContentDecoder::Result::kLimit;
   return decoded;
 }
 
@@ -69,8 +74,8 @@ void Try(std::string_view input) {
   Dice dice(cuts);
   const Decoded cut = Decode(input, codings, limits, &dice);
   // At which byte the ratio is looked at depends on the pieces, so whether a bomb is refused, or found broken first,
-  // may too.
-  const bool limited = whole.result == ContentDecoder::Result::kLimit || cut.result == ContentDecoder::Result::kLimit;
+  // may too. So does what br in a large window gives to the next decoder before enough has come for that window.
+  const bool limited = whole.limited || cut.limited;
   Require(limited || whole.result == cut.result, "the same verdict, whole and cut");
   Require(limited || whole.complete == cut.complete, "complete, whole and cut");
   // Of a body that is cut off, and of br in a large window until enough has come, less may have come out.
