@@ -144,7 +144,7 @@ class BrotliDecoder final : public ContentDecoder {
   }
 
   Result Decode(std::string_view& in, std::span<char>& out) override {
-    if (taken_ == 0 && !in.empty()) may_be_large_ = (in.front() & 0x0f) == 0x0f;
+    if (taken_ == 0 && !in.empty()) may_be_large_ = large_ < kSecondLargest || (in.front() & 0x0f) == 0x0f;
     for (;;) {
       if (ended_) return in.empty() && !replaying_ ? Result::kOk : Fail("bytes follow the end");
       if (denied_) {
@@ -179,6 +179,8 @@ class BrotliDecoder final : public ContentDecoder {
   size_t memory() const override { return allocated_ + kept_.capacity(); }
 
  private:
+  // The largest ring buffer but one.
+  static constexpr size_t kSecondLargest = 8 * 1024 * 1024;
   // Each block is preceded by its size, so that what is held is known.
   static constexpr size_t kBlockHead = alignof(std::max_align_t);
   // What a ring buffer has beyond its size.
@@ -256,7 +258,7 @@ class BrotliDecoder final : public ContentDecoder {
   const uint64_t proof_;
   size_t allocated_ = 0;
   BrotliDecoderState* state_ = nullptr;
-  // The first byte says that the window is 16 MiB (RFC 7932 section 9.1).
+  // The first byte says that the window is 16 MiB (RFC 7932 section 9.1), or more is large than that.
   bool may_be_large_ = false;
   bool denied_ = false;
   bool replaying_ = false;
