@@ -285,14 +285,21 @@ class ZstdDecoder final : public ContentDecoder {
     if (stream_ == nullptr) return Fail(Result::kInvalid, "no memory");
     while (!in.empty() || inside_) {
       const bool begins = !inside_;
-      inside_ = true;
-      if (begins && ++frames_ > max_frames_)
-        return Fail(Result::kLimit, absl::StrCat("more than ", max_frames_, " frames"));
-      // A frame that it is given whole, with room for all of it, zstd decodes without a look at its window.
-      ZSTD_inBuffer from{in.data(), begins ? 1 : in.size(), 0};
+      if (begins) {
+        if (magic_size_ == 0 && ++frames_ > max_frames_)
+          return Fail(Result::kLimit, absl::StrCat("more than ", max_frames_, " frames"));
+        if (!TakeMagic(in)) return Fail(Result::kInvalid, "no frame of zstd");
+        if (magic_size_ < kMagicSize) return Result::kOk;
+        magic_size_ = 0;
+        inside_ = true;
+      }
+      // A frame that it is given whole, with room for all of it, zstd decodes without a look at its window: so these
+      // bytes come alone.
+      const std::string_view given = begins ? std::string_view(magic_, kMagicSize) : in;
+      ZSTD_inBuffer from{given.data(), given.size(), 0};
       ZSTD_outBuffer to{out.data(), out.size(), 0};
       const size_t code = ZSTD_decompressStream(stream_, &to, &from);
-      in.remove_prefix(from.pos);
+      if (!begins) in.remove_prefix(from.pos);
       out = out.subspan(to.pos);
       if (ZSTD_isError(code)) return FailBy(code);
       if (code == 0) {
@@ -305,10 +312,28 @@ class ZstdDecoder final : public ContentDecoder {
     return Result::kOk;
   }
 
-  Result End() override { return inside_ ? Fail(Result::kInvalid, std::string(kCut)) : Result::kOk; }
+  Result End() override { return inside_ || magic_size_ > 0 ? Fail(Result::kInvalid, std::string(kCut)) : Result::kOk; }
   size_t memory() const override { return stream_ == nullptr ? 0 : ZSTD_sizeof_DStream(stream_); }
 
  private:
+  static constexpr uint8_t kMagicSize = 4;
+
+  // The first bytes of a frame, as far as they have come. False if they begin none of RFC 8878 section 3.1: Debian's
+  // zstd also takes frames of its versions before 0.8, and does not bound their windows.
+  bool TakeMagic(std::string_view& in) {
+    constexpr std::string_view kFrame = "\x28\xb5\x2f\xfd", kSkippable = "\x50\x2a\x4d\x18";
+    while (magic_size_ < kMagicSize && !in.empty()) {
+      const char c = in.front();
+      in.remove_prefix(1);
+      magic_[magic_size_++] = c;
+      // The lower half of a skippable frame's first byte is free.
+      const bool skippable = static_cast<uint8_t>(magic_[0] & 0xf0) == 0x50;
+      const std::string_view expected = skippable ? kSkippable : kFrame;
+      if (c != expected[magic_size_ - 1] && !(skippable && magic_size_ == 1)) return false;
+    }
+    return true;
+  }
+
   Result FailBy(size_t code) {
     if (ZSTD_getErrorCode(code) == ZSTD_error_frameParameter_windowTooLarge)
       return Fail(Result::kLimit, absl::StrCat("a window of more than ", window_, " bytes"));
@@ -323,6 +348,9 @@ class ZstdDecoder final : public ContentDecoder {
   const uint64_t window_;
   ZSTD_DStream* const stream_;
   uint32_t frames_ = 0;
+  // Of the frame that begins; it is not inside yet.
+  char magic_[kMagicSize] = {};
+  uint8_t magic_size_ = 0;
   bool inside_ = false;
 };
 

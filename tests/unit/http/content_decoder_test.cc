@@ -225,6 +225,22 @@ TEST(ContentDecoder, AZstdWindowOfEightMiBAndNoLarger) {
   }
 }
 
+TEST(ContentDecoder, AFrameOfZstdBeginsAsItMust) {
+  const std::string frame = Zstd("hello", 20), skippable = {0x5a, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 'x', 'y'};
+  for (const size_t step : {1, 3, 5, 100}) {
+    const Decoded decoded = Decode(List({kZstd}), skippable + frame + skippable, step, 1000);
+    EXPECT_TRUE(decoded.complete) << step;
+    EXPECT_EQ(decoded.body, "hello");
+    // As version 0.7 began it, which the library would take, also from its second byte.
+    for (const char* first : {"\x27", "\x28\x27", "\x5a\x2b", "\x28\xb5\x2f\xfe"}) {
+      const Decoded old = Decode(List({kZstd}), first + std::string("\xb5\x2f\xfd") + frame, step, 1000);
+      EXPECT_EQ(old.result, Result::kInvalid) << step;
+      EXPECT_EQ(old.error, "zstd: no frame of zstd");
+    }
+    EXPECT_FALSE(Decode(List({kZstd}), frame + frame.substr(0, 3), step, 1000).complete);
+  }
+}
+
 TEST(ContentDecoder, ALargeBrotliWindowIsGivenToThoseWhoHaveSentEnoughForIt) {
   // Nothing before its first 16 MiB can be given out in part: the encoder makes one meta-block of it.
   const std::string noise = Text(12 << 20);
