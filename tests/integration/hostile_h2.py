@@ -30,7 +30,7 @@ class Case:
     verdict: Any
     # Runs for each request, once its head has come; afterwards the peer reads until the client closes.
     script: Optional[On] = None
-    # What comes instead if the request was not out yet when the peer's offence came.
+    # What comes instead if the request was not out yet when the peer's offence came, or if there are two offences.
     or_else: Any = None
     # Runs instead of everything for each connection.
     on_connect: Optional[Callable[[Connection], None]] = None
@@ -386,7 +386,8 @@ CASES: List[Case] = [
     Case("flood_of_continuation", FLOOD, flood(raw(h2.CONTINUATION, 0, field(b"x", b"y")), (head(flags=0),))),
     Case("flood_of_empty_continuation", FLOOD, flood(raw(h2.CONTINUATION), (head(flags=0),))),
     Case("flood_of_empty_data", FLOOD, flood(body(), (head(),))),
-    Case("flood_of_padding", FLOOD, flood(raw(h2.DATA, h2.PADDED, b"\x03abc"), (head(),))),
+    # It is over the window too, and either may be seen first.
+    Case("flood_of_padding", FLOOD, flood(raw(h2.DATA, h2.PADDED, b"\x03abc"), (head(),)), or_else=PROTOCOL),
     Case("flood_of_window_updates", FLOOD, flood(on(h2.WINDOW_UPDATE, u32(1)))),
     Case("flood_of_priority", FLOOD, flood(raw(h2.PRIORITY, 0, u32(0) + b"\x10"))),
     Case("flood_of_unknown_frames", FLOOD, flood(on(0x77, b"x"))),
