@@ -73,8 +73,8 @@ void Try(std::string_view input) {
   const Decoded whole = Decode(input, codings, limits, nullptr);
   Dice dice(cuts);
   const Decoded cut = Decode(input, codings, limits, &dice);
-  // What is broken may be refused where it breaks or at its end: when the libraries see it depends on the pieces. At which
-  // byte the ratio is looked at does too, so a bomb may be refused or found broken first.
+  // What is broken may be refused where it breaks or at its end: when the libraries see it depends on the pieces. At
+  // which byte the ratio is looked at does too, so a bomb may be refused or found broken first.
   Require(whole.limited || cut.limited || whole.complete == cut.complete, "accepted or refused, whole and cut");
   // Of a body that is cut off, and of br in a large window until enough has come, less may have come out.
   if (whole.complete && cut.complete) Require(whole.body == cut.body, "the same body, whole and cut");
