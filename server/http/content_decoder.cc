@@ -293,13 +293,19 @@ class ZstdDecoder final : public ContentDecoder {
         magic_size_ = 0;
         inside_ = true;
       }
-      // A frame that it is given whole, with room for all of it, zstd decodes without a look at its window: so these
-      // bytes come alone.
-      const std::string_view given = begins ? std::string_view(magic_, kMagicSize) : in;
+      // A frame that it is given whole, with room for all of it, zstd decodes without a look at its window, and takes
+      // for the whole what follows the part of the header that it had before. So a header's bytes come one by one.
+      const std::string_view given =
+          begins ? std::string_view(magic_, kMagicSize) : in.substr(0, header_left_ > 0 ? 1 : in.npos);
       ZSTD_inBuffer from{given.data(), given.size(), 0};
       ZSTD_outBuffer to{out.data(), out.size(), 0};
       const size_t code = ZSTD_decompressStream(stream_, &to, &from);
-      if (!begins) in.remove_prefix(from.pos);
+      if (begins) {
+        header_left_ = kMostOfHeader;
+      } else {
+        in.remove_prefix(from.pos);
+        header_left_ -= std::min<size_t>(header_left_, from.pos);
+      }
       out = out.subspan(to.pos);
       if (ZSTD_isError(code)) return FailBy(code);
       if (code == 0) {
@@ -317,6 +323,8 @@ class ZstdDecoder final : public ContentDecoder {
 
  private:
   static constexpr uint8_t kMagicSize = 4;
+  // Bytes of a frame's header after its magic number, at most.
+  static constexpr size_t kMostOfHeader = 14;
 
   // The first bytes of a frame, as far as they have come. False if they begin none of RFC 8878 section 3.1: Debian's
   // zstd also takes frames of its versions before 0.8, and does not bound their windows.
@@ -351,6 +359,8 @@ class ZstdDecoder final : public ContentDecoder {
   // Of the frame that begins; it is not inside yet.
   char magic_[kMagicSize] = {};
   uint8_t magic_size_ = 0;
+  // What may be left of a header.
+  size_t header_left_ = 0;
   bool inside_ = false;
 };
 
