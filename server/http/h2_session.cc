@@ -25,6 +25,9 @@ constexpr int64_t kAllowancePerFrame = 8;
 constexpr int64_t kAllowancePerSecond = 20;
 // Bytes without any useful frame among them: nghttp2 does not tell of frames of unknown types.
 constexpr int64_t kMaxIdleBytes = 4 * 1024 * 1024;
+// Read at most between two turns of everybody else on this thread, our own writing among them: an origin that always
+// has more would keep the thread for itself, and its offences from being answered.
+constexpr size_t kMaxTurn = 1024 * 1024;
 // The largest head that we send, in bytes: more than rpc/ lets through.
 constexpr size_t kMaxRequestHead = 256 * 1024;
 // A connection that has nothing to do any more gets so long to say so.
@@ -230,6 +233,7 @@ size_t H2Session::expected_capacity() const {
 Task<void> H2Session::Read(H2Session& self) {
   // From the loop, so that whoever made the session knows of it before anything happens.
   co_await Yield(self.executor_);
+  size_t turn = 0;
   while (!self.failure_) {
     if (self.stalled_ > 0 && self.stalled_ == self.attached_) {
       co_await self.readable_.Wait(self.scope_);
@@ -257,6 +261,10 @@ Task<void> H2Session::Read(H2Session& self) {
       break;
     }
     self.Feed(self.scratch_.first(r.n));
+    turn += r.n;
+    if (turn < kMaxTurn) continue;
+    turn = 0;
+    co_await Yield(self.executor_);
   }
 }
 

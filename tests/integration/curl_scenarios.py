@@ -206,6 +206,9 @@ def real() -> Iterator[Scenario]:
         # curl 7.88 fails to follow with prior knowledge ("Error in the HTTP2 framing layer").
         if port != "H2C":
             yield one("redirect_followed", "/moved", follow=True)
+        # Where Apache answers and resets a stream before curl 7.88 has sent the body, it is that curl that fails (1 of 20
+        # over TLS). test_real_servers.py follows this one over HTTP/2 too.
+        if port != "H2C" and not (server == "apache" and port == "TLS_HTTP_2"):
             yield one("redirect_followed_by_get", "/moved-to-get", "POST", body=b"gone", follow=True)
         yield one("method_not_allowed", "/1k", "DELETE")
         yield one("query", "/hello.txt?a=%20b&c")

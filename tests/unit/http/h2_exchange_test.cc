@@ -388,6 +388,19 @@ TEST_F(H2ExchangeTest, FloodsEndTheConnection) {
   }
 }
 
+TEST_F(H2ExchangeTest, OffencesAreAnsweredThoughReadingNeverWaits) {
+  Open();
+  Fetch& fetch = Begin();
+  origin_->Head(1, "200", {}, true);
+  Settle();
+  // All there at once. After the offence nothing that comes is looked at any more, which must not look like a flood.
+  for (size_t sent = 0; sent < 3 * H2Options{}.connection_window; sent += 16'000)
+    origin_->Raw(NGHTTP2_DATA, 0, 1, std::string(16'000, 'x'));
+  loop_.Poll();
+  ASSERT_TRUE(fetch.result);
+  EXPECT_EQ(fetch.code(), FailureCode::kHttp2ProtocolError) << fetch.result->failure->detail;
+}
+
 TEST_F(H2ExchangeTest, HonestFramesAreNoFlood) {
   Open();
   Settle();
