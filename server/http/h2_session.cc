@@ -59,18 +59,19 @@ const char* Nghttp2Version() { return nghttp2_version(0)->version_str; }
 struct H2Session::Callbacks {
   static H2Session& Self(void* p) { return *static_cast<H2Session*>(p); }
 
-  static int OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* p) { return Self(p).OnFrame(*frame), 0; }
+  static int OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* p) {
+    H2Session& self = Self(p);
+    if (frame->hd.type == NGHTTP2_DATA && (frame->hd.flags & NGHTTP2_FLAG_PADDED) != 0 &&
+        !self.CountFrame(frame->hd, frame->hd.length - frame->data.padlen))
+      return NGHTTP2_ERR_CALLBACK_FAILURE;
+    self.OnFrame(*frame);
+    return 0;
+  }
 
   static int OnBeginFrame(nghttp2_session*, const nghttp2_frame_hd* hd, void* p) {
-    H2Session& self = Self(p);
-    bool useful = hd->type == NGHTTP2_HEADERS || (hd->type == NGHTTP2_DATA && hd->length > 0);
-    // The last frame of a body may well be empty.
-    if (hd->type == NGHTTP2_DATA && (hd->flags & NGHTTP2_FLAG_END_STREAM) != 0) useful = true;
-    if (useful) {
-      self.OnUsefulFrame();
-      return 0;
-    }
-    return self.CountIdleFrame(self.now_) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+    // How much of it is padding is known when it is over.
+    if (hd->type == NGHTTP2_DATA && (hd->flags & NGHTTP2_FLAG_PADDED) != 0) return 0;
+    return Self(p).CountFrame(*hd, hd->length) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
   }
 
   static int OnHeader(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_size,
@@ -459,6 +460,15 @@ void H2Session::OnStreamClosed(int32_t id, uint32_t code) {
   slot.stream->OnEnd(end);
   EndIfDone();
   if (wants_http1_) owner_.OnSessionChanged(*this);
+}
+
+bool H2Session::CountFrame(const nghttp2_frame_hd& hd, size_t bytes) {
+  // The last frame of a body may well be empty.
+  const bool useful = hd.type == NGHTTP2_HEADERS ||
+                      (hd.type == NGHTTP2_DATA && (bytes > 0 || (hd.flags & NGHTTP2_FLAG_END_STREAM) != 0));
+  if (!useful) return CountIdleFrame(now_);
+  OnUsefulFrame();
+  return true;
 }
 
 bool H2Session::CountIdleFrame(Instant now) {

@@ -177,7 +177,8 @@ class H2Session {
   void OnStreamClosed(int32_t id, uint32_t code);
   // Ends everything with this failure; the first one counts.
   void Die(FailureCode code, std::string detail);
-  // A frame that moves nothing. False once there were too many.
+  // A frame of which `bytes` are no padding. False once there were too many that move nothing.
+  bool CountFrame(const nghttp2_frame_hd& hd, size_t bytes);
   bool CountIdleFrame(Instant now);
   void OnUsefulFrame();
   void OnTimer();

@@ -3,13 +3,14 @@
 import concurrent.futures
 import dataclasses
 import ssl
+import threading
 import time
 from typing import Any, Dict, Iterator
 
 import pytest
-from calls import Client, fetch_request
+from calls import Client, checked_error, error_of, fetch_request
 from fetchd.v1 import fetch_pb2 as pb
-from h2_peer import DATA, REFUSED_STREAM, Connection, H2Peer
+from h2_peer import DATA, REFUSED_STREAM, Connection, H2Peer, frame
 from hostile_h2 import CASES, Case
 from real_origins import Certificates
 from server_process import Fetchd
@@ -158,6 +159,42 @@ def test_a_refused_upload_is_not_sent_again_in_part(run: Run) -> None:
         assert call.tail is not None
         assert (call.tail.error.code, call.tail.error.processed) == (pb.HTTP2_STREAM_REFUSED, pb.PROCESSED_NO)
         assert (peer.played, peer.requests) == (1, 0)
+    finally:
+        peer.stop()
+
+
+def test_data_over_the_window(run: Run) -> None:
+    """Windows open again as data is taken: only a stream whose caller takes nothing, beside one for which the connection
+    is read on, can certainly be sent too much."""
+    over = threading.Event()
+
+    def script(c: Connection, s: int) -> None:
+        if peer.played == 1:
+            return
+        try:
+            c.headers(s)
+            for _ in range(64):
+                c.send(frame(DATA, 0, s, bytes(16384)) * 64)
+        finally:
+            over.set()
+
+    peer = H2Peer()
+    peer.script, peer.times = script, 2
+    try:
+        request = fetch_request(peer.url(), attempts=1, total=DEADLINE * SLOWNESS)
+        request.transport.http_version = pb.HTTP_VERSION_HTTP_2
+        beside = run.client.fetch_later(request)
+        wait_until(lambda: peer.played == 1, "the first request has come")
+        call = run.client.stream(request)
+        assert over.wait(DEADLINE * SLOWNESS)
+        body = call.read()
+        assert call.tail is not None
+        checked_error(call.tail.error, pb.HTTP2_PROTOCOL_ERROR, pb.PHASE_RECEIVE)
+        assert 0 < len(body) < 64 * MIB
+        # After it had been told, the origin went on.
+        error_of(beside.result(), pb.HTTP2_FLOOD)
+        assert run.client.fetch(request).response.body == b"good"
+        assert peer.accepted == 2
     finally:
         peer.stop()
 

@@ -365,6 +365,7 @@ TEST_F(H2ExchangeTest, FloodsEndTheConnection) {
       {"ping", NGHTTP2_PING, 0, 0, std::string(8, 'p')},
       {"settings", NGHTTP2_SETTINGS, 0, 0, ""},
       {"empty data", NGHTTP2_DATA, 0, 1, ""},
+      {"padding", NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, std::string("\3abc", 4)},
       {"window update", NGHTTP2_WINDOW_UPDATE, 0, 0, std::string("\0\0\0\1", 4)},
       {"priority", NGHTTP2_PRIORITY, 0, 3, std::string("\0\0\0\0\1", 5)},
       {"unknown", 0x77, 0, 0, std::string(16'000, 'x')},
@@ -399,6 +400,21 @@ TEST_F(H2ExchangeTest, OffencesAreAnsweredThoughReadingNeverWaits) {
   loop_.Poll();
   ASSERT_TRUE(fetch.result);
   EXPECT_EQ(fetch.code(), FailureCode::kHttp2ProtocolError) << fetch.result->failure->detail;
+}
+
+TEST_F(H2ExchangeTest, PaddedDataIsNoFlood) {
+  Open();
+  Fetch& fetch = Begin();
+  origin_->Head(1, "200", {}, true);
+  Settle();
+  for (int i = 0; i < 3000; ++i) {
+    origin_->Raw(NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, std::string("\3zabc", 5));
+    loop_.Poll();
+  }
+  origin_->Raw(NGHTTP2_DATA, NGHTTP2_FLAG_PADDED | NGHTTP2_FLAG_END_STREAM, 1, std::string("\3abc", 4));
+  Settle();
+  ASSERT_TRUE(fetch.ok());
+  EXPECT_EQ(fetch.sink.body(), std::string(3000, 'z'));
 }
 
 TEST_F(H2ExchangeTest, HonestFramesAreNoFlood) {
